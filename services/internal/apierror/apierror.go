@@ -1,0 +1,75 @@
+// Package apierror makes the errors that cross the API: google.rpc.Status with an ErrorInfo, so that programs branch on
+// the reason and people read how to mend it.
+package apierror
+
+import (
+	"errors"
+
+	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Domain stands in every ErrorInfo.
+const Domain = "trainyard.dev"
+
+// New makes a status error. The message says what happened and how to mend it; facts are key, value, key, value, ….
+func New(code codes.Code, reason errorsv1.ErrorReason, message string, facts ...string) error {
+	metadata := make(map[string]string, len(facts)/2)
+	for i := 0; i+1 < len(facts); i += 2 {
+		metadata[facts[i]] = facts[i+1]
+	}
+	st, err := status.New(code, message).WithDetails(&errdetails.ErrorInfo{
+		Reason:   reason.String(),
+		Domain:   Domain,
+		Metadata: metadata,
+	})
+	if err != nil {
+		return status.Error(code, message)
+	}
+	return st.Err()
+}
+
+// Invalid makes an INVALID_ARGUMENT error that names the field.
+func Invalid(field, message string) error {
+	return New(codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, message, "field", field)
+}
+
+// NotFound makes the NOT_FOUND error of a resource. It says the same whether the resource is another project's or nobody's.
+func NotFound(name string) error {
+	return New(codes.NotFound, errorsv1.ErrorReason_RESOURCE_NOT_FOUND, "There is no "+name+" in this project.", "resource", name)
+}
+
+// PageToken makes the error of a token that is not ours.
+func PageToken() error {
+	return New(codes.InvalidArgument, errorsv1.ErrorReason_PAGE_TOKEN_INVALID,
+		"page_token is not one that this service gave; begin again without it.", "field", "page_token")
+}
+
+// Reason gives the reason that an error carries, or ERROR_REASON_UNSPECIFIED.
+func Reason(err error) errorsv1.ErrorReason {
+	info := errorInfo(err)
+	if info == nil {
+		return errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED
+	}
+	return errorsv1.ErrorReason(errorsv1.ErrorReason_value[info.GetReason()])
+}
+
+// Is tells whether an error, from this process or over the wire, carries the reason.
+func Is(err error, reason errorsv1.ErrorReason) bool {
+	return err != nil && Reason(err) == reason
+}
+
+func errorInfo(err error) *errdetails.ErrorInfo {
+	var carrier interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &carrier) {
+		return nil
+	}
+	for _, detail := range carrier.GRPCStatus().Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == Domain {
+			return info
+		}
+	}
+	return nil
+}

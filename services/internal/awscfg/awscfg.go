@@ -1,0 +1,48 @@
+// Package awscfg makes the one aws.Config of a process, from which wiring makes every AWS client.
+package awscfg
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Config says where AWS is. The zero value means AWS itself, with the SDK's usual sources of region and credentials.
+type Config struct {
+	Region    string `help:"AWS region; empty means the SDK's own sources."`
+	Endpoint  string `help:"AWS endpoint to use instead of AWS, such as http://127.0.0.1:4566 of localcloud."`
+	AccessKey string `help:"Access key; empty means the SDK's own sources. Meant for localcloud."`
+	SecretKey string `help:"Secret key, with --aws-access-key."`
+}
+
+// Load makes the aws.Config. LoadDefaultConfig is used even with an endpoint of our own, because a hand-made aws.Config leaves
+// RequestChecksumCalculation unset.
+func Load(ctx context.Context, cfg Config) (aws.Config, error) {
+	var options []func(*config.LoadOptions) error
+	if cfg.Region != "" {
+		options = append(options, config.WithRegion(cfg.Region))
+	}
+	if cfg.Endpoint != "" {
+		options = append(options, config.WithBaseEndpoint(cfg.Endpoint))
+	}
+	if cfg.AccessKey != "" {
+		options = append(options, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")))
+	}
+	loaded, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("aws configuration: %w", err)
+	}
+	if loaded.Region == "" {
+		return aws.Config{}, fmt.Errorf("aws configuration: no region; set --aws-region or AWS_REGION")
+	}
+	return loaded, nil
+}
+
+// S3 makes an S3 client. With an endpoint of our own it uses path style, because bucket.127.0.0.1 is no name.
+func S3(cfg aws.Config) *s3.Client {
+	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil })
+}

@@ -1,0 +1,150 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"buf.build/go/protovalidate"
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/prometheus/client_golang/prometheus"
+	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
+	"github.com/trainyard/trainyard/services/internal/apierror"
+	"github.com/trainyard/trainyard/services/internal/auth"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	maxMessageBytes      = 8 << 20
+	maxConcurrentStreams = 1000
+	unaryDeadline        = 60 * time.Second
+)
+
+func newServer(tokens *auth.Tokens, metrics *prometheus.Registry, log *zap.Logger) (*grpc.Server, error) {
+	validator, err := protovalidate.New()
+	if err != nil {
+		return nil, err
+	}
+	counters := grpcprom.NewServerMetrics()
+	metrics.MustRegister(counters)
+	onPanic := recovery.WithRecoveryHandler(func(cause any) error {
+		log.Error("a call panicked", zap.Any("cause", cause), zap.ByteString("stack", debug.Stack()))
+		return internalError()
+	})
+	return grpc.NewServer(
+		grpc.StatsHandler(otelgrpc.NewServerHandler()),
+		grpc.MaxRecvMsgSize(maxMessageBytes),
+		grpc.MaxConcurrentStreams(maxConcurrentStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.ChainUnaryInterceptor(
+			counters.UnaryServerInterceptor(),
+			func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+				begin := time.Now()
+				res, err := next(ctx, req)
+				err = crossing(log, info.FullMethod, err)
+				logCall(log, info.FullMethod, begin, err)
+				return res, err
+			},
+			recovery.UnaryServerInterceptor(onPanic),
+			tokens.UnaryInterceptor,
+			func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+				if err := validate(validator, req); err != nil {
+					return nil, err
+				}
+				ctx, cancel := context.WithTimeout(ctx, unaryDeadline)
+				defer cancel()
+				return next(ctx, req)
+			},
+		),
+		grpc.ChainStreamInterceptor(
+			counters.StreamServerInterceptor(),
+			func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+				begin := time.Now()
+				err := crossing(log, info.FullMethod, next(srv, stream))
+				logCall(log, info.FullMethod, begin, err)
+				return err
+			},
+			recovery.StreamServerInterceptor(onPanic),
+			tokens.StreamInterceptor,
+			func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+				return next(srv, &validatingStream{ServerStream: stream, validator: validator})
+			},
+		),
+	), nil
+}
+
+func clientOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithStatsHandler(otelgrpc.NewClientHandler()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+	}
+}
+
+// crossing is where an error leaves the process. What no table has named is logged with its cause and told as a fixed text,
+// because causes hold addresses, queries and keys.
+func crossing(log *zap.Logger, method string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return status.FromContextError(err).Err()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return apierror.New(codes.DeadlineExceeded, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "The call took too long; try again.")
+	}
+	if st, ok := status.FromError(err); ok && st.Code() != codes.Unknown && st.Code() != codes.Internal {
+		return st.Err()
+	}
+	log.Error("internal error", zap.String("method", method), zap.Error(err))
+	return internalError()
+}
+
+func internalError() error {
+	return apierror.New(codes.Internal, errorsv1.ErrorReason_INTERNAL_ERROR,
+		"Something went wrong inside Trainyard; the operator finds the cause in the log. Trying again is safe.")
+}
+
+func logCall(log *zap.Logger, method string, begin time.Time, err error) {
+	if strings.HasPrefix(method, "/grpc.health.v1.Health/") {
+		return
+	}
+	log.Debug("call", zap.String("method", method), zap.Duration("took", time.Since(begin)), zap.String("code", status.Code(err).String()))
+}
+
+func validate(validator protovalidate.Validator, req any) error {
+	message, ok := req.(proto.Message)
+	if !ok {
+		return nil
+	}
+	err := validator.Validate(message)
+	var invalid *protovalidate.ValidationError
+	if errors.As(err, &invalid) && len(invalid.Violations) > 0 {
+		first := invalid.Violations[0]
+		field := protovalidate.FieldPathString(first.Proto.GetField())
+		return apierror.Invalid(field, field+": "+first.Proto.GetMessage()+".")
+	}
+	return err
+}
+
+type validatingStream struct {
+	grpc.ServerStream
+	validator protovalidate.Validator
+}
+
+func (s *validatingStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return validate(s.validator, m)
+}
