@@ -1,0 +1,59 @@
+// Package convert turns an uploaded archive into a TensorFlow dataset: TFRecord shards with the
+// metadata that tfds.builder_from_directory reads, a manifest and a report.
+//
+// It knows nothing of AWS, gRPC or SQL. A conversion has three steps, which may run on different
+// machines and may each run any number of times with byte-identical results:
+//
+//	plan, err := convert.MakePlan(ctx, src, opts, scratchDir)       // once per upload
+//	result, err := convert.RunTask(ctx, convert.Task{...})          // for each i < len(plan.Tasks)
+//	output, err := convert.Merge(plan, results)                     // once all results are there
+//
+// MakePlan looks at the archive's directory, finds the dataset format and writes a plan file into
+// the scratch folder. The plan decides everything: which record goes into which shard and in which
+// order. It is a pure function of the source's bytes, the Options and Version, so a plan made twice is the
+// same to the byte. The file may be stored as one object and opened again by OpenPlan through any
+// source.Source; a task reads its own section alone, so its memory doesn't grow with the upload.
+//
+// RunTask reads its chunks of the source, checks every record, writes its shards to files in the
+// scratch folder and hands each to the Sink with its SHA-256. A TaskResult is plain JSON.
+//
+// Merge checks that the results fit the plan, applies Options.MaxBadFraction and returns the files
+// to put beside the shards; manifest.json must be put last, with If-None-Match: *, because a
+// dataset exists from the moment its manifest does.
+//
+// Local does all of it from a file to a folder.
+//
+// # Errors
+//
+// *reject.Error: the upload can't become a dataset, trying again gives the same; Reason and Message
+// are for the user. source.ErrChanged: the object was replaced. scratch.ErrFull: this machine has too little disk;
+// return the work. Anything else is a fault of the surroundings and may be tried again.
+//
+// # How many bad files are too many
+//
+// A file that was meant to be an example and can't become one is bad: truncated images, refused
+// paths, images of a kind not read. Files that never meant to be data (README.txt, .DS_Store) are
+// listed in report.json but are not bad. A conversion fails
+//   - when more than half of the candidates are bad, or
+//   - when more than MaxBadFraction of them and more than BadFloor files are bad. The floor lets a
+//     small archive with one truncated picture through, where 1 % would be less than one file.
+//     MaxBadFraction 0 allows none at all: the floor doesn't apply.
+//
+// # Splits
+//
+// A record's split is drawn by a seeded hash of its key, its path below the dataset's root, so
+// that it doesn't change when other files come or go, or when the archive is wrapped in another
+// folder. If a wanted split would get no record and there are enough to go round, the record with the smallest hash moves there from the
+// largest split. Where the archive has split folders of its own, they are taken as they are; a
+// validation split without a folder is then drawn from train by hash (training can't stop early
+// without one), and a test split is not invented.
+//
+// # Order and shards
+//
+// CONVERSION.md, 7, refined so that each window is a fair sample: chunks (contiguous runs of the
+// source, about 1 MiB) are dealt to windows in groups, one chunk of each group to each window, in an order
+// drawn from the seed. A task is a run of windows, large enough that the smallest split fills about
+// one shard of Options.ShardBytes. Within a window, records are shuffled and dealt in turn to the
+// task's shards of their split. A dataset smaller than that is one task, and a split smaller than
+// ShardBytes is one shard: more files would only be smaller ones.
+package convert

@@ -1,0 +1,198 @@
+// Package reject names every way in which an upload, or one file of it, can be refused.
+//
+// There are two levels. An *Error ends the conversion: the upload as a whole cannot become a
+// dataset. A *File leaves out one file and the conversion goes on; the file appears in report.json.
+// Both carry a Reason for programs and a sentence for people that says what was found, what was
+// expected and how to mend it. Anything else that goes wrong (a network, a full disk) is an ordinary
+// error: it says nothing about the upload and may be tried again.
+package reject
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Reason is a stable code. Reasons appear in report.json, in a version's error and in ErrorInfo.
+type Reason string
+
+// Reasons that end a conversion.
+const (
+	NotAnArchive         Reason = "NOT_AN_ARCHIVE"
+	UnsupportedContainer Reason = "UNSUPPORTED_CONTAINER"
+	EmptyArchive         Reason = "EMPTY_ARCHIVE"
+	CorruptArchive       Reason = "CORRUPT_ARCHIVE"
+	EncryptedArchive     Reason = "ENCRYPTED_ARCHIVE"
+	OverlappingEntries   Reason = "OVERLAPPING_ENTRIES"
+	ArchiveTooLarge      Reason = "ARCHIVE_TOO_LARGE"
+	TooManyEntries       Reason = "TOO_MANY_ENTRIES"
+	UnknownFormat        Reason = "UNKNOWN_FORMAT"
+	TooFewClasses        Reason = "TOO_FEW_CLASSES"
+	DuplicateClasses     Reason = "DUPLICATE_CLASSES"
+	InvalidClassName     Reason = "INVALID_CLASS_NAME"
+	TooManyClasses       Reason = "TOO_MANY_CLASSES"
+	TooManyBadFiles      Reason = "TOO_MANY_BAD_FILES"
+	NoExamples           Reason = "NO_EXAMPLES"
+	InvalidOptions       Reason = "INVALID_OPTIONS"
+)
+
+// Reasons that leave out one file.
+const (
+	BadPath                Reason = "BAD_PATH"
+	DuplicatePath          Reason = "DUPLICATE_PATH"
+	NotARegularFile        Reason = "NOT_A_REGULAR_FILE"
+	SparseFile             Reason = "SPARSE_FILE"
+	NestedArchive          Reason = "NESTED_ARCHIVE"
+	UnsupportedCompression Reason = "UNSUPPORTED_COMPRESSION"
+	CorruptEntry           Reason = "CORRUPT_ENTRY"
+	EmptyFile              Reason = "EMPTY_FILE"
+	TooLarge               Reason = "TOO_LARGE"
+	NoClassFolder          Reason = "NO_CLASS_FOLDER"
+	UnsupportedImage       Reason = "UNSUPPORTED_IMAGE"
+	TooManyPixels          Reason = "TOO_MANY_PIXELS"
+	TruncatedImage         Reason = "TRUNCATED_IMAGE"
+	MalformedImage         Reason = "MALFORMED_IMAGE"
+
+	// SystemFile and NotData are left out without being held against the upload; see Counts.
+	SystemFile Reason = "SYSTEM_FILE"
+	NotData    Reason = "NOT_DATA"
+)
+
+// Counts tells whether a file left out for this reason counts as bad, that is, towards
+// max_bad_fraction. Litter of operating systems and files that never meant to be data (a README, a
+// licence) are listed in the report but don't count.
+func (r Reason) Counts() bool { return r != SystemFile && r != NotData }
+
+// Error ends a conversion.
+type Error struct {
+	Reason  Reason
+	Message string // what was found, what was expected, how to mend it
+	Files   List   // the files to blame, where there are any
+	Err     error  // the cause, for the log; never shown to the user
+}
+
+// New makes an Error with a formatted message.
+func New(r Reason, format string, args ...any) *Error {
+	return &Error{Reason: r, Message: fmt.Sprintf(format, args...)}
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %s: %v", e.Reason, e.Message, e.Err)
+	}
+	return fmt.Sprintf("%s: %s", e.Reason, e.Message)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// File is one file left out. As an error it is returned by whatever looked at the file.
+type File struct {
+	Path    string `json:"path"`
+	Reason  Reason `json:"reason"`
+	Message string `json:"message"`
+}
+
+// NewFile makes a File with a formatted message. The path is made printable, because it may be the
+// very thing that is wrong.
+func NewFile(path string, r Reason, format string, args ...any) *File {
+	return &File{Path: printable(path), Reason: r, Message: fmt.Sprintf(format, args...)}
+}
+
+func (f *File) Error() string { return fmt.Sprintf("%s: %s: %s", f.Path, f.Reason, f.Message) }
+
+// maxPath is how much of a path a report shows; longer ones are refused as BadPath anyway.
+const maxPath = 1024
+
+func printable(path string) string {
+	path = strings.ToValidUTF8(path, "\uFFFD")
+	if len(path) <= maxPath {
+		return path
+	}
+	cut := maxPath
+	for !utf8.RuneStart(path[cut]) {
+		cut--
+	}
+	return path[:cut] + "…"
+}
+
+// MaxListed is how many files a List names; beyond that it only counts.
+const MaxListed = 10_000
+
+// List is the files left out: all of them counted by reason, the first MaxListed named.
+// Its memory is bounded whatever the upload. The zero value is ready to use.
+type List struct {
+	Files  []File           `json:"files,omitempty"`
+	Counts map[Reason]int64 `json:"counts,omitempty"`
+}
+
+// Add notes one file.
+func (l *List) Add(f *File) {
+	if l.Counts == nil {
+		l.Counts = make(map[Reason]int64)
+	}
+	l.Counts[f.Reason]++
+	if len(l.Files) < MaxListed {
+		l.Files = append(l.Files, *f)
+	}
+}
+
+// Merge adds another list to this one.
+func (l *List) Merge(other List) {
+	for r, n := range other.Counts {
+		if l.Counts == nil {
+			l.Counts = make(map[Reason]int64)
+		}
+		l.Counts[r] += n
+	}
+	room := min(MaxListed-len(l.Files), len(other.Files))
+	l.Files = append(l.Files, other.Files[:room]...)
+}
+
+// Total counts all files left out.
+func (l *List) Total() int64 {
+	var n int64
+	for _, c := range l.Counts {
+		n += c
+	}
+	return n
+}
+
+// Bad counts the files whose reason Counts.
+func (l *List) Bad() int64 {
+	var n int64
+	for r, c := range l.Counts {
+		if r.Counts() {
+			n += c
+		}
+	}
+	return n
+}
+
+// Sort puts the named files in order of path, then reason.
+func (l *List) Sort() {
+	slices.SortFunc(l.Files, func(a, b File) int {
+		if c := strings.Compare(a.Path, b.Path); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.Reason), string(b.Reason))
+	})
+}
+
+// Examples describes the list in a few words for an error message: the counts by reason and the first bad files.
+func (l *List) Examples(limit int) string {
+	var parts []string
+	for _, r := range slices.Sorted(maps.Keys(l.Counts)) {
+		if r.Counts() {
+			parts = append(parts, fmt.Sprintf("%d %s", l.Counts[r], r))
+		}
+	}
+	var names []string
+	for _, f := range l.Files {
+		if f.Reason.Counts() && len(names) < limit {
+			names = append(names, fmt.Sprintf("%q (%s)", f.Path, f.Message))
+		}
+	}
+	return strings.Join(parts, ", ") + "; for example " + strings.Join(names, "; ")
+}
