@@ -72,19 +72,19 @@ type Listener interface {
 	LeaveOut(file int, reason reject.Reason, message string)
 }
 
-// Validation is how closely records are checked.
-type Validation string
+// ValidationMode is how closely records are checked.
+type ValidationMode string
 
 // Structure walks a file's structure from beginning to end without decoding it, which finds truncation and
 // damage at memory speed. Full decodes as well.
 const (
-	Structure Validation = "STRUCTURE"
-	Full      Validation = "FULL"
+	Structure ValidationMode = "STRUCTURE"
+	Full      ValidationMode = "FULL"
 )
 
 // Options are the choices that concern formats.
 type Options struct {
-	Validation Validation
+	Validation ValidationMode
 }
 
 // Match says how well a format fits an upload.

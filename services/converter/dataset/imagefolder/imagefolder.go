@@ -31,14 +31,14 @@ type kind int
 
 const (
 	other    kind = iota // nothing that this format reads
-	image                // an image that is read, or a file without extension, which may be one
+	image                // an image that is read
 	unread               // an image of a kind that is not read
 	archived             // an archive within the archive
 )
 
 func kindOf(name string) kind {
 	switch strings.ToLower(path.Ext(name)) {
-	case ".png", ".jpg", ".jpeg", ".jpe", ".jfif", "":
+	case ".png", ".jpg", ".jpeg", ".jpe", ".jfif":
 		return image
 	case ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl":
 		return unread
@@ -53,7 +53,7 @@ func (Reader) Detect(files dataset.Files) dataset.Match {
 	n := 0
 	for i := range files.Len() {
 		f := files.At(i)
-		if k := kindOf(f.Path); k == image && path.Ext(f.Path) != "" || k == unread {
+		if k := kindOf(f.Path); k == image || k == unread {
 			n++
 		}
 	}

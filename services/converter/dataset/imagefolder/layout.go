@@ -124,15 +124,17 @@ func (l layout) place(path string) placed {
 // told from the others and stands in a file of one name a line.
 func (l layout) classNames(files dataset.Files) ([]string, error) {
 	seen := make(map[string]string) // by folded name
+	last := ""                      // archives are mostly in order, so most files need no further look
 	for i := range files.Len() {
 		f := files.At(i)
 		if kindOf(f.Path) != image {
 			continue
 		}
 		class := l.place(f.Path).class
-		if class == "" {
+		if class == last {
 			continue
 		}
+		last = class
 		folded := strings.ToLower(norm.NFC.String(class))
 		if twin, ok := seen[folded]; ok {
 			if twin != class {
