@@ -1,0 +1,69 @@
+"""Checkpoints: one file, replaced whole, from which a killed job goes on.
+
+SageMaker copies the folder to S3 all the time, also while it is written, and restores it when a
+job starts again. One file that only ever appears complete can't be copied half done and half new.
+"""
+
+import contextlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_FILE = "checkpoint.npz"
+_STATE = "state"
+
+Arrays = dict[str, list[np.ndarray]]
+
+
+class Checkpoints:
+    """Saves and restores groups of arrays with a JSON-able state; a None folder does neither."""
+
+    def __init__(self, folder: Path | None, fingerprint: dict[str, Any]) -> None:
+        """The fingerprint is what must be equal for a checkpoint to fit the job."""
+        self._folder = folder
+        self._fingerprint = json.loads(json.dumps(fingerprint))
+
+    def save(self, arrays: Arrays, state: dict[str, Any]) -> None:
+        """Replaces the checkpoint; it is on disk when this returns."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            f"{group}/{position}": array
+            for group, members in arrays.items()
+            for position, array in enumerate(members)
+        }
+        header = {"fingerprint": self._fingerprint, "state": state}
+        content[_STATE] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        temporary = self._folder / f".{_FILE}.tmp"
+        with temporary.open("wb") as file:
+            np.savez(file, **content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._folder / _FILE)
+
+    def restore(self) -> tuple[Arrays, dict[str, Any]] | None:
+        """The last checkpoint, or None when there is none that fits this job."""
+        if self._folder is None:
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                with np.load(self._folder / _FILE, allow_pickle=False) as content:
+                    header = json.loads(content[_STATE].tobytes())
+                    arrays: Arrays = {}
+                    for name in content.files:
+                        if name != _STATE:
+                            # savez keeps the order in which the arrays were given.
+                            arrays.setdefault(name.split("/")[0], []).append(content[name])
+            except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                print(f"the checkpoint can't be read ({error}): starting from the beginning")
+                return None
+            if header["fingerprint"] != self._fingerprint:
+                print("the checkpoint is of another job: starting from the beginning")
+                return None
+            return arrays, header["state"]
+        return None
