@@ -49,10 +49,14 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if deps.Logger == nil {
 		deps.Logger = zap.NewNop()
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
 		return nil, err
 	}
-	st, err := openStore(ctx, filepath.Join(cfg.Dir, "logs.db"))
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	st, err := openStore(ctx, filepath.Join(dir, "logs.db"))
 	if err != nil {
 		return nil, err
 	}

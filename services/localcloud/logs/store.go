@@ -76,7 +76,7 @@ type store struct {
 }
 
 func openStore(ctx context.Context, path string) (*store, error) {
-	dsn := (&url.URL{Scheme: "file", Opaque: path, RawQuery: url.Values{
+	dsn := (&url.URL{Scheme: "file", Path: path, RawQuery: url.Values{
 		"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)"},
 		"_txlock": {"immediate"},
 	}.Encode()}).String()
