@@ -1,0 +1,321 @@
+package convert
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/reject"
+)
+
+// Names of the files beside the shards.
+const (
+	ManifestName = "manifest.json" // to be put last
+	ReportName   = "report.json"
+)
+
+// Manifest is the dataset's table of contents. Readers trust it alone: what it doesn't name isn't part of the dataset.
+type Manifest struct {
+	ConverterVersion string         `json:"converter_version"`
+	Key              string         `json:"key"`
+	Dataset          string         `json:"dataset"`
+	Version          string         `json:"version"`
+	Format           string         `json:"format"`
+	Source           SourceInfo     `json:"source"`
+	Options          Options        `json:"options"`
+	Examples         int64          `json:"examples"`
+	Bytes            int64          `json:"bytes"` // of all shards
+	Classes          []Class        `json:"classes"`
+	Splits           []SplitSummary `json:"splits"`
+	Shards           []Shard        `json:"shards"`
+	Files            []MetadataFile `json:"files"`
+	Statistics       Statistics     `json:"statistics"`
+	Duplicates       Duplicates     `json:"duplicates"`
+	LeftOut          int64          `json:"left_out"` // files, see report.json
+}
+
+// Class is a label.
+type Class struct {
+	Name     string `json:"name"`
+	Label    int    `json:"label"`
+	Examples int64  `json:"examples"`
+}
+
+// SplitSummary is one split.
+type SplitSummary struct {
+	Name     dataset.Split `json:"name"`
+	Examples int64         `json:"examples"`
+	Bytes    int64         `json:"bytes"`
+	Shards   int           `json:"shards"`
+	Classes  []int64       `json:"classes"` // examples by label
+}
+
+// MetadataFile is a file beside the shards.
+type MetadataFile struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// Statistics are of all examples together.
+type Statistics struct {
+	SourceBytes int64                       `json:"source_bytes"`
+	Numbers     map[string]NumberSummary    `json:"numbers"`
+	Counts      map[string]map[string]int64 `json:"counts"`
+}
+
+// NumberSummary sums up a numeric property.
+type NumberSummary struct {
+	Min  float64 `json:"min"`
+	Max  float64 `json:"max"`
+	Mean float64 `json:"mean"`
+}
+
+// Duplicates counts examples whose data equal another's, by a 64-bit hash.
+type Duplicates struct {
+	Examples     int64 `json:"examples"`      // that could be removed without losing data
+	AcrossSplits int64 `json:"across_splits"` // pieces of data that are in more than one split, which makes an evaluation too good
+}
+
+// Report says what was left out and why.
+type Report struct {
+	Dataset    string                  `json:"dataset"`
+	Version    string                  `json:"version"`
+	Examples   int64                   `json:"examples"`
+	LeftOut    int64                   `json:"left_out"`   // files in all
+	Bad        int64                   `json:"bad"`        // of these, counted towards max_bad_fraction
+	Ignored    int64                   `json:"ignored"`    // of these, never meant to be data
+	Reasons    map[reject.Reason]int64 `json:"reasons"`    // files by reason
+	Files      []reject.File           `json:"files"`      // in order of path
+	NotListed  int64                   `json:"not_listed"` // files beyond the first 10,000
+	Warnings   []string                `json:"warnings"`
+	Duplicates Duplicates              `json:"duplicates"`
+}
+
+// Output is a finished conversion.
+type Output struct {
+	Manifest Manifest
+	Report   Report
+	// Files are all files to put beside the shards, by name, manifest.json among them.
+	Files map[string][]byte
+}
+
+// Merge makes the manifest and the rest from the results of all tasks, in any order. A *reject.Error
+// means that too little of the upload is left; the shards are then to be removed.
+func Merge(p *Plan, results []*TaskResult) (*Output, error) {
+	results, err := checkResults(p, results)
+	if err != nil {
+		return nil, err
+	}
+	m := Manifest{
+		ConverterVersion: p.Version, Key: p.Key, Dataset: p.Options.Dataset, Version: tfdsVersion(p.Options),
+		Format: p.Format, Source: p.Source, Options: p.Options,
+	}
+	left := p.LeftOut
+	left.Files, left.Counts = slices.Clone(left.Files), maps.Clone(left.Counts)
+	var all dataset.Stats
+	bySplit := make(map[dataset.Split]*dataset.Stats)
+	for _, r := range results {
+		left.Merge(r.LeftOut)
+		for i := range r.Shards {
+			s := &r.Shards[i]
+			m.Shards = append(m.Shards, s.Shard)
+			m.Bytes += s.Bytes
+			all.Merge(&s.Stats)
+			if bySplit[s.Split] == nil {
+				bySplit[s.Split] = &dataset.Stats{}
+			}
+			bySplit[s.Split].Merge(&s.Stats)
+		}
+	}
+	left.Sort()
+	if p.Options.tooManyBad(left.Bad(), p.candidates()) {
+		return nil, p.Options.tooManyBadError(left, p.candidates())
+	}
+	if err := checkClasses(p, &all, left); err != nil {
+		return nil, err
+	}
+	// Shards of a split stand together, in order of their numbers: the names sort so.
+	slices.SortFunc(m.Shards, func(a, b Shard) int {
+		return cmp.Or(cmp.Compare(splitIndex(a.Split), splitIndex(b.Split)), cmp.Compare(a.Name, b.Name))
+	})
+	m.Examples, m.LeftOut = all.Examples, left.Total()
+	for i, name := range p.Classes {
+		m.Classes = append(m.Classes, Class{Name: name, Label: i, Examples: all.Classes[i]})
+	}
+	for _, split := range dataset.Splits {
+		if s := bySplit[split]; s != nil {
+			m.Splits = append(m.Splits, summary(split, s, m.Shards, len(p.Classes)))
+		}
+	}
+	m.Statistics = statistics(&all)
+	m.Duplicates = duplicates(results)
+	report := makeReport(&m, left)
+	return pack(p, m, report, &all)
+}
+
+func splitIndex(s dataset.Split) int { return slices.Index(dataset.Splits[:], s) }
+
+// checkResults puts the results in order and makes sure that they are the plan's, all of it.
+func checkResults(p *Plan, results []*TaskResult) ([]*TaskResult, error) {
+	results = slices.Clone(results)
+	slices.SortFunc(results, func(a, b *TaskResult) int { return cmp.Compare(a.Task, b.Task) })
+	if len(results) != len(p.Tasks) {
+		return nil, fmt.Errorf("the plan has %d tasks, there are %d results", len(p.Tasks), len(results))
+	}
+	for i, r := range results {
+		if r.Task != i || r.Key != p.Key || len(r.Shards) != len(p.Tasks[i].Shards) {
+			return nil, fmt.Errorf("result %d is of task %d of plan %s with %d shards; expected task %d of plan %s with %d",
+				i, r.Task, r.Key, len(r.Shards), i, p.Key, len(p.Tasks[i].Shards))
+		}
+		for j, s := range r.Shards {
+			if s.Name != p.Tasks[i].Shards[j].Name || s.Split != p.Tasks[i].Shards[j].Split || int64(len(s.Hashes)) != 8*s.Examples {
+				return nil, fmt.Errorf("the result of task %d doesn't fit its plan at shard %q", i, s.Name)
+			}
+		}
+	}
+	return results, nil
+}
+
+// checkClasses refuses what nothing can be learned from.
+func checkClasses(p *Plan, all *dataset.Stats, left reject.List) error {
+	if all.Examples == 0 {
+		e := reject.New(reject.NoExamples, "No file of the archive could become an example: %s.", left.Examples(3))
+		e.Files = left
+		return e
+	}
+	used := 0
+	for _, n := range all.Classes {
+		if n > 0 {
+			used++
+		}
+	}
+	if len(p.Classes) >= 2 && used < 2 {
+		e := reject.New(reject.TooFewClasses, "Only one class has usable files; at least two classes are needed. Left out: %s.", left.Examples(3))
+		e.Files = left
+		return e
+	}
+	return nil
+}
+
+func summary(split dataset.Split, s *dataset.Stats, shards []Shard, classes int) SplitSummary {
+	sum := SplitSummary{Name: split, Examples: s.Examples, Classes: make([]int64, classes)}
+	for label, n := range s.Classes {
+		if label < classes {
+			sum.Classes[label] = n
+		}
+	}
+	for _, shard := range shards {
+		if shard.Split == split {
+			sum.Shards++
+			sum.Bytes += shard.Bytes
+		}
+	}
+	return sum
+}
+
+func statistics(all *dataset.Stats) Statistics {
+	s := Statistics{SourceBytes: all.Bytes, Numbers: make(map[string]NumberSummary), Counts: all.Counts}
+	for name, n := range all.Numbers {
+		s.Numbers[name] = NumberSummary{Min: n.Min, Max: n.Max, Mean: n.Sum / float64(n.Count)}
+	}
+	return s
+}
+
+// duplicates counts equal hashes.
+func duplicates(results []*TaskResult) Duplicates {
+	type seen struct {
+		hash  uint64
+		split int8
+	}
+	var total int64
+	for _, r := range results {
+		for _, s := range r.Shards {
+			total += s.Examples
+		}
+	}
+	all := make([]seen, 0, total)
+	for _, r := range results {
+		for _, s := range r.Shards {
+			split := int8(splitIndex(s.Split)) //nolint:gosec // 0 to 2
+			for b := s.Hashes; len(b) >= 8; b = b[8:] {
+				all = append(all, seen{binary.LittleEndian.Uint64(b), split})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b seen) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.split, b.split)) })
+	var d Duplicates
+	crossed := false
+	for i := 1; i < len(all); i++ {
+		if all[i].hash != all[i-1].hash {
+			crossed = false
+			continue
+		}
+		d.Examples++
+		if all[i].split != all[i-1].split && !crossed {
+			d.AcrossSplits++
+			crossed = true
+		}
+	}
+	return d
+}
+
+func makeReport(m *Manifest, left reject.List) Report {
+	r := Report{
+		Dataset: m.Dataset, Version: m.Version, Examples: m.Examples,
+		LeftOut: left.Total(), Bad: left.Bad(), Ignored: left.Total() - left.Bad(),
+		Reasons: left.Counts, Files: left.Files, NotListed: left.Total() - int64(len(left.Files)),
+		Duplicates: m.Duplicates, Warnings: []string{},
+	}
+	if r.Reasons == nil {
+		r.Reasons = map[reject.Reason]int64{}
+	}
+	if r.Files == nil {
+		r.Files = []reject.File{}
+	}
+	for _, c := range m.Classes {
+		if c.Examples == 0 {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("Class %q has no examples: all its files were left out.", c.Name))
+		}
+	}
+	for _, s := range m.Splits {
+		if s.Examples == 0 {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("Split %q has no examples: all its files were left out.", s.Name))
+		}
+	}
+	if m.Duplicates.AcrossSplits > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d files occur in more than one split; the evaluation will look better than it is.", m.Duplicates.AcrossSplits))
+	}
+	return r
+}
+
+// pack writes the files beside the shards.
+func pack(p *Plan, m Manifest, r Report, all *dataset.Stats) (*Output, error) {
+	reader, err := readerNamed(p.Format)
+	if err != nil {
+		return nil, err
+	}
+	files := tfdsFiles(&m, reader.Features(p.Classes, all))
+	files[ReportName] = encodeJSON(r)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		sum := sha256.Sum256(files[name])
+		m.Files = append(m.Files, MetadataFile{Name: name, Bytes: int64(len(files[name])), SHA256: hex.EncodeToString(sum[:])})
+	}
+	files[ManifestName] = encodeJSON(m)
+	return &Output{Manifest: m, Report: r, Files: files}, nil
+}
+
+// encodeJSON is for values of which nothing can fail to encode. Map keys come out sorted.
+func encodeJSON(v any) []byte {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		panic(err)
+	}
+	return append(b, '\n')
+}

@@ -1,0 +1,357 @@
+package convert
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trainyard/trainyard/services/converter/archive"
+	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/reject"
+	"github.com/trainyard/trainyard/services/converter/scratch"
+	"github.com/trainyard/trainyard/services/converter/source"
+	"github.com/trainyard/trainyard/services/converter/tfrecord"
+)
+
+// Task is one task of a plan, to be run.
+type Task struct {
+	Plan     *Plan
+	Index    int
+	Source   source.Source // the upload, as it was planned
+	Scratch  string        // a folder for the shards until they are handed over; see MakePlan for compressed sources
+	Sink     Sink
+	Progress func(Progress) // called a few times a second, never at once by two; may be nil
+	Workers  int            // goroutines that encode; 0: one a processor. The output doesn't depend on it
+}
+
+// Shard is a finished shard.
+type Shard struct {
+	Name      string        `json:"name"`
+	Split     dataset.Split `json:"split"`
+	Examples  int64         `json:"examples"`
+	Bytes     int64         `json:"bytes"`      // of the file
+	DataBytes int64         `json:"data_bytes"` // of the records without TFRecord's framing, as TFDS counts
+	SHA256    string        `json:"sha256"`     // of the file, hexadecimal
+}
+
+// Sink takes finished shards.
+type Sink interface {
+	// Put stores the file at path under shard.Name and returns when it is durable. Putting a shard
+	// again replaces it with the same bytes. The file is removed afterwards unless Put has moved it.
+	// Several shards may be put at once.
+	Put(ctx context.Context, shard Shard, path string) error
+}
+
+// Progress is how far a task has come.
+type Progress struct {
+	Examples int64 `json:"examples"`
+	LeftOut  int64 `json:"left_out"`
+	Bytes    int64 `json:"bytes"` // of PlannedTask.Bytes
+}
+
+// TaskResult is what a task has made.
+type TaskResult struct {
+	Key     string        `json:"key"` // of the plan
+	Task    int           `json:"task"`
+	Shards  []ShardResult `json:"shards"` // in the plan's order
+	LeftOut reject.List   `json:"left_out"`
+}
+
+// ShardResult is a shard with what was seen of its records.
+type ShardResult struct {
+	Shard
+	Stats dataset.Stats `json:"stats"`
+	// Hashes are 8 bytes for each record, in order: the xxHash64 of its source data, little-endian.
+	// They are how duplicates are found.
+	Hashes []byte `json:"hashes"`
+}
+
+const (
+	readsInFlight = 8         // chunks fetched at once
+	putsInFlight  = 4         // shards handed over at once
+	flushBytes    = 256 << 10 // of a worker's buffer: small enough to be hashed and written while it is in the cache
+	keepBytes     = 2 << 20   // a worker's buffer that a large record has made larger than this is given back
+	progressEvery = 250 * time.Millisecond
+)
+
+// RunTask does one task. What it returns and what it puts depend on the plan and the source alone.
+func RunTask(ctx context.Context, t Task) (*TaskResult, error) {
+	if t.Index < 0 || t.Index >= len(t.Plan.Tasks) {
+		return nil, fmt.Errorf("the plan has %d tasks; there is no task %d", len(t.Plan.Tasks), t.Index)
+	}
+	if t.Source.Size() != t.Plan.Source.Bytes {
+		return nil, source.ErrChanged
+	}
+	if t.Plan.Source.Container == archive.TarGzip {
+		f, err := archive.Unpack(ctx, t.Source, unpackedName(t.Scratch, t.Plan.Key), archive.DefaultLimits)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if f.Size() != t.Plan.Unpacked {
+			return nil, source.ErrChanged
+		}
+		t.Source = f
+	}
+	r := &runner{Task: t, planned: &t.Plan.Tasks[t.Index]}
+	var need int64
+	for _, s := range r.planned.Shards {
+		need += s.Bytes
+	}
+	if err := scratch.Check(t.Scratch, need); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.chunks, err = t.Plan.readTask(ctx, r.planned); err != nil {
+		return nil, err
+	}
+	defer r.discard()
+	return r.run(ctx)
+}
+
+// runner runs a task: one goroutine reads windows, workers encode them, each into shards of its own.
+type runner struct {
+	Task
+	planned *PlannedTask
+	reader  dataset.Reader
+	chunks  []taskChunk
+	shards  []*shard
+
+	examples, leftOut, bad, bytes atomic.Int64
+}
+
+func (r *runner) run(ctx context.Context) (*TaskResult, error) {
+	var err error
+	if r.reader, err = readerNamed(r.Plan.Format); err != nil {
+		return nil, err
+	}
+	for i := range r.planned.Shards {
+		s, err := newShard(&r.planned.Shards[i], r.Scratch)
+		if err != nil {
+			return nil, err
+		}
+		r.shards = append(r.shards, s)
+	}
+	stopProgress := r.reportProgress()
+	err = r.encode(ctx)
+	stopProgress()
+	if err != nil {
+		return nil, err
+	}
+	return r.finish(ctx)
+}
+
+// encode reads all windows and encodes their records.
+func (r *runner) encode(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	mine := r.shareOut()
+	windows := make([]chan *windowBuffer, len(mine))
+	free := make(chan *windowBuffer, 2)
+	free <- &windowBuffer{}
+	free <- &windowBuffer{}
+	for i := range mine {
+		windows[i] = make(chan *windowBuffer, 1)
+		group.Go(func() error {
+			w := &worker{runner: r, encoder: r.reader.NewEncoder(dataset.Options{Validation: r.Plan.Options.Validation})}
+			for b := range windows[i] {
+				for _, s := range mine[i] {
+					if err := w.encode(ctx, b, s); err != nil {
+						return err
+					}
+				}
+				if b.users.Add(-1) == 0 {
+					free <- b // never blocks: there are two buffers
+				}
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		defer func() {
+			for _, c := range windows {
+				close(c)
+			}
+		}()
+		return r.readWindows(ctx, free, windows)
+	})
+	return r.withFiles(group.Wait())
+}
+
+// shareOut gives each worker its shards, the largest first and always to the one with the least to do.
+func (r *runner) shareOut() [][]int {
+	workers := r.Workers
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	workers = min(workers, len(r.shards))
+	order := make([]int, len(r.shards))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return int(r.planned.Shards[b].Bytes - r.planned.Shards[a].Bytes)
+	})
+	mine, load := make([][]int, workers), make([]int64, workers)
+	for _, s := range order {
+		w := slices.Index(load, slices.Min(load))
+		mine[w] = append(mine[w], s)
+		load[w] += r.planned.Shards[s].Bytes + 1
+	}
+	return mine
+}
+
+// withFiles adds the files left out so far to a rejection that is about them.
+func (r *runner) withFiles(err error) error {
+	if err == nil || !errors.Is(err, errTooManyBad) {
+		return err
+	}
+	left := r.Plan.LeftOut
+	for _, s := range r.shards {
+		left.Merge(s.left)
+	}
+	return r.Plan.Options.tooManyBadError(left, r.Plan.candidates())
+}
+
+var errTooManyBad = errors.New("too many bad files")
+
+// worker encodes records into the shards that are its own.
+type worker struct {
+	*runner
+	encoder  dataset.Encoder
+	unpacker archive.Unpacker
+	buf      []byte
+	body     body
+}
+
+// body is the data of the record at hand.
+type body struct {
+	unpacker *archive.Unpacker
+	entry    *archive.Entry
+	extent   []byte
+	filled   []byte
+}
+
+// Size implements dataset.Body.
+func (b *body) Size() int { return int(b.entry.Size) }
+
+// Fill implements dataset.Body.
+func (b *body) Fill(p []byte) error {
+	b.filled = p
+	return b.unpacker.Unpack(p, b.entry, b.extent)
+}
+
+// encode writes the records of a window that belong to a shard.
+func (w *worker) encode(ctx context.Context, b *windowBuffer, shardIndex int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s := w.shards[shardIndex]
+	for _, ref := range b.records[shardIndex] {
+		c := &b.chunks[ref.chunk]
+		rec := &c.records[ref.record]
+		start := len(w.buf)
+		w.body = body{unpacker: &w.unpacker, entry: &rec.entry, extent: c.data[rec.entry.Offset : rec.entry.Offset+rec.entry.Extent]}
+		w.buf = tfrecord.Begin(w.buf)
+		var err error
+		w.buf, err = w.encoder.Encode(w.buf, dataset.Item{Path: rec.entry.Path, Label: int(rec.label)}, &w.body, &s.stats)
+		w.bytes.Add(rec.entry.Extent)
+		var left *reject.File
+		if errors.As(err, &left) {
+			w.buf = w.buf[:start]
+			s.left.Add(left)
+			w.leftOut.Add(1)
+			if left.Reason.Counts() && w.Plan.Options.tooManyBad(w.Plan.LeftOut.Bad()+w.bad.Add(1), w.Plan.candidates()) {
+				return errTooManyBad
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("encode %q: %w", rec.entry.Path, err)
+		}
+		w.buf = tfrecord.End(w.buf, start)
+		s.hashes = binary.LittleEndian.AppendUint64(s.hashes, xxhash.Sum64(w.body.filled))
+		s.shard.Examples++
+		s.shard.DataBytes += int64(len(w.buf)-start) - tfrecord.Overhead
+		w.examples.Add(1)
+		if len(w.buf) >= flushBytes {
+			if err := w.flush(s); err != nil {
+				return err
+			}
+		}
+	}
+	return w.flush(s)
+}
+
+func (w *worker) flush(s *shard) error {
+	err := s.write(w.buf)
+	w.buf = w.buf[:0]
+	if cap(w.buf) > keepBytes {
+		w.buf = nil
+	}
+	return err
+}
+
+// reportProgress calls Progress now and then until the returned function is called.
+func (r *runner) reportProgress() (stop func()) {
+	if r.Progress == nil {
+		return func() {}
+	}
+	report := func() {
+		r.Progress(Progress{Examples: r.examples.Load(), LeftOut: r.leftOut.Load(), Bytes: r.bytes.Load()})
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(progressEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				report()
+			case <-quit:
+				report()
+				return
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}
+
+// finish hands the shards over.
+func (r *runner) finish(ctx context.Context) (*TaskResult, error) {
+	result := &TaskResult{Key: r.Plan.Key, Task: r.Index, Shards: make([]ShardResult, len(r.shards))}
+	for _, s := range r.shards {
+		if err := s.close(); err != nil {
+			return nil, err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(putsInFlight)
+	for i, s := range r.shards {
+		result.Shards[i] = ShardResult{Shard: s.shard, Stats: s.stats, Hashes: s.hashes}
+		result.LeftOut.Merge(s.left)
+		group.Go(func() error { return r.Sink.Put(ctx, s.shard, s.path) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("store the shards: %w", err)
+	}
+	result.LeftOut.Sort()
+	return result, nil
+}
+
+// discard removes what is left in the scratch folder.
+func (r *runner) discard() {
+	for _, s := range r.shards {
+		s.file.Close()    //nolint:errcheck,gosec // closed already, or given up
+		os.Remove(s.path) //nolint:errcheck,gosec // moved by the sink, mostly
+	}
+}
