@@ -223,12 +223,12 @@ func (s *Service) sendMessageBatch(ctx context.Context, _ call, in sendBatchInpu
 	return out, nil
 }
 
-// ErrNoQueue is returned by Deliver for a queue that is not there.
+// ErrNoQueue is returned by Send for a queue that is not there.
 var ErrNoQueue = errors.New("no such queue")
 
-// Deliver puts a message into the queue of that ARN, as AWS services do for
+// Send puts a message into the queue of that ARN, as AWS services do for
 // their events. It is durable once it returns nil.
-func (s *Service) Deliver(ctx context.Context, queueARN, body string) error {
+func (s *Service) Send(ctx context.Context, queueARN, body string) error {
 	name, ok := s.nameOfARN(queueARN)
 	if !ok {
 		return fmt.Errorf("deliver to %s: %w", queueARN, ErrNoQueue)
