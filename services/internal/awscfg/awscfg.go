@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -45,4 +46,21 @@ func Load(ctx context.Context, cfg Config) (aws.Config, error) {
 // S3 makes an S3 client. With an endpoint of our own it uses path style, because bucket.127.0.0.1 is no name.
 func S3(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil })
+}
+
+// Presigner makes a presigner that leaves headers where they are: a checksum that is hoisted into the query is signed but not
+// enforced. With an endpoint the URLs show that one instead of the configuration's, for clients that reach S3 under another address.
+func Presigner(cfg aws.Config, endpoint string) *s3.PresignClient {
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		if endpoint != "" {
+			o.BaseEndpoint = &endpoint
+		}
+		o.UsePathStyle = o.BaseEndpoint != nil
+	})
+	return s3.NewPresignClient(client, func(o *s3.PresignOptions) {
+		o.Presigner = v4.NewSigner(func(o *v4.SignerOptions) {
+			o.DisableHeaderHoisting = true
+			o.DisableURIPathEscaping = true // S3 signs the path as it is sent.
+		})
+	})
 }

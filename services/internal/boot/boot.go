@@ -40,7 +40,7 @@ type Unit interface {
 
 // ServerConfig is what every process is told about serving.
 type ServerConfig struct {
-	GRPC            string        `name:"grpc" help:"Address to serve gRPC on." default:"127.0.0.1:9090"`
+	GRPC            string        `name:"grpc" help:"Address to serve gRPC on; empty means none." default:"${grpc=127.0.0.1:9090}"`
 	Admin           string        `help:"Address for /metrics, /healthz and /readyz; empty means none."`
 	AuthTokens      string        `help:"Token file: a JSON list of {name, sha256, project, service}." type:"path"`
 	Reflection      bool          `help:"Serve gRPC reflection, for grpcurl." default:"false" negatable:""`
@@ -60,45 +60,64 @@ type Process struct {
 	ready    atomic.Bool
 }
 
-// NewProcess opens the listeners. It refuses to listen beyond loopback without a token file.
+// NewProcess opens the listeners. It refuses to serve gRPC without a token file.
 func NewProcess(cfg ServerConfig, log *zap.Logger) (*Process, error) {
-	if err := auth.CheckListen(cfg.GRPC, cfg.AuthTokens != ""); err != nil {
-		return nil, err
-	}
-	if cfg.AuthTokens == "" {
-		return nil, errors.New("--auth-tokens is needed: a token file says which projects and services may call; make one with `trainyard token add`")
-	}
-	tokens, err := auth.OpenTokens(cfg.AuthTokens)
-	if err != nil {
-		return nil, err
-	}
 	p := &Process{cfg: cfg, log: log, health: health.NewServer(), metrics: prometheus.NewRegistry()}
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if p.server, err = newServer(tokens, p.metrics, log); err != nil {
-		return nil, err
-	}
-	healthpb.RegisterHealthServer(p.server, p.health)
 	p.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
-	if p.listener, err = net.Listen("tcp", cfg.GRPC); err != nil {
-		return nil, fmt.Errorf("listen for gRPC: %w; choose another address with --grpc", err)
+	if cfg.GRPC != "" {
+		if err := p.openGRPC(); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Admin != "" {
+		var err error
 		if p.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
-			return nil, errors.Join(fmt.Errorf("listen for admin: %w; choose another address with --admin", err), p.listener.Close())
+			return nil, errors.Join(fmt.Errorf("listen for admin: %w; choose another address with --admin", err), p.Close())
 		}
 	}
 	return p, nil
 }
 
-// Addr is the address gRPC is served on.
-func (p *Process) Addr() string { return p.listener.Addr().String() }
+func (p *Process) openGRPC() error {
+	cfg := p.cfg
+	if err := auth.CheckListen(cfg.GRPC, cfg.AuthTokens != ""); err != nil {
+		return err
+	}
+	if cfg.AuthTokens == "" {
+		return errors.New("--auth-tokens is needed: a token file says which projects and services may call; make one with `trainyard token add`")
+	}
+	tokens, err := auth.OpenTokens(cfg.AuthTokens)
+	if err != nil {
+		return err
+	}
+	if p.server, err = newServer(tokens, p.metrics, p.log); err != nil {
+		return err
+	}
+	healthpb.RegisterHealthServer(p.server, p.health)
+	if p.listener, err = net.Listen("tcp", cfg.GRPC); err != nil {
+		return fmt.Errorf("listen for gRPC: %w; choose another address with --grpc", err)
+	}
+	return nil
+}
+
+// Addr is the address gRPC is served on; empty when it isn't.
+func (p *Process) Addr() string {
+	if p.listener == nil {
+		return ""
+	}
+	return p.listener.Addr().String()
+}
 
 // Close closes the listeners of a process that was never run.
 func (p *Process) Close() error {
-	if p.admin != nil {
-		return errors.Join(p.listener.Close(), p.admin.Close())
+	var err error
+	for _, listener := range []net.Listener{p.listener, p.admin} {
+		if listener != nil {
+			err = errors.Join(err, listener.Close())
+		}
 	}
-	return p.listener.Close()
+	return err
 }
 
 // Metrics is the registry behind /metrics.
@@ -111,19 +130,26 @@ func Dial(addr, token string) (*grpc.ClientConn, error) {
 		grpc.WithPerRPCCredentials(auth.Bearer(token)))...)
 }
 
+// DialPlain makes a client connection without credentials: whoever calls over it brings the caller's own.
+func DialPlain(addr string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(addr, append(clientOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+}
+
 // Run serves the units until the context ends or one of them fails, and then ends: not ready → units return their work →
 // GracefulStop → Stop when that takes too long → Close in reverse order.
 func (p *Process) Run(ctx context.Context, units ...Unit) error {
-	for _, u := range units {
-		u.Register(p.server)
-	}
-	if p.cfg.Reflection {
-		reflection.Register(p.server)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return p.server.Serve(p.listener) })
+	if p.server != nil {
+		for _, u := range units {
+			u.Register(p.server)
+		}
+		if p.cfg.Reflection {
+			reflection.Register(p.server)
+		}
+		group.Go(func() error { return p.server.Serve(p.listener) })
+	}
 	if p.admin != nil {
 		admin := &http.Server{Handler: p.adminHandler(), ReadHeaderTimeout: 5 * time.Second}
 		group.Go(func() error {
@@ -159,6 +185,9 @@ func (p *Process) Run(ctx context.Context, units ...Unit) error {
 
 // An open stream would hold GracefulStop for ever.
 func (p *Process) stopServer() {
+	if p.server == nil {
+		return
+	}
 	done := make(chan struct{})
 	go func() {
 		p.server.GracefulStop()

@@ -1,0 +1,165 @@
+// Package grpcapi serves ConverterService.
+package grpcapi
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
+	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
+	"github.com/trainyard/trainyard/services/converter/convert"
+	"github.com/trainyard/trainyard/services/converter/dataset/all"
+	"github.com/trainyard/trainyard/services/internal/apierror"
+	"github.com/trainyard/trainyard/services/internal/auth"
+)
+
+const (
+	defaultPage  = 50
+	maxPage      = 1000
+	urlLifetime  = time.Hour
+	maxDocument  = 256 << 20 // A manifest or a report; the latter lists at most 10,000 files.
+	offsetPrefix = "o"
+)
+
+// Server answers what the converter understands and what it made of a version.
+type Server struct {
+	converterv1.UnimplementedConverterServiceServer
+
+	Versions ingestv1.IngestServiceClient
+	S3       interface {
+		GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	}
+	Presigner interface {
+		PresignGetObject(context.Context, *s3.GetObjectInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
+	}
+	Bucket string
+}
+
+// ListFormats lists the formats.
+func (s *Server) ListFormats(_ context.Context, req *converterv1.ListFormatsRequest) (*converterv1.ListFormatsResponse, error) {
+	var formats []*converterv1.Format
+	for _, reader := range all.Readers() {
+		f := reader.Format()
+		formats = append(formats, &converterv1.Format{Name: "formats/" + f.Name, DisplayName: f.Title, Description: f.Description})
+	}
+	page, next, err := paginate(formats, req.GetPageSize(), req.GetPageToken())
+	return &converterv1.ListFormatsResponse{Formats: page, NextPageToken: next}, err
+}
+
+// ListShards lists the shards that the manifest names.
+func (s *Server) ListShards(ctx context.Context, req *converterv1.ListShardsRequest) (*converterv1.ListShardsResponse, error) {
+	var manifest convert.Manifest
+	prefix, err := s.document(ctx, req.GetParent(), convert.ManifestName, &manifest)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	page, next, err := paginate(manifest.Shards, req.GetPageSize(), req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	res := &converterv1.ListShardsResponse{NextPageToken: next}
+	for _, shard := range page {
+		key := prefix + shard.Name
+		signed, err := s.Presigner.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key}, s3.WithPresignExpires(urlLifetime))
+		if err != nil {
+			return nil, err
+		}
+		res.Shards = append(res.Shards, &converterv1.Shard{
+			Name: shard.Name, Split: string(shard.Split), ExampleCount: int32(shard.Examples), //nolint:gosec // Checked when planned.
+			SizeBytes: shard.Bytes, Sha256: shard.SHA256, Url: signed.URL,
+		})
+	}
+	return res, nil
+}
+
+// ListRejections lists the files that were left out.
+func (s *Server) ListRejections(ctx context.Context, req *converterv1.ListRejectionsRequest) (*converterv1.ListRejectionsResponse, error) {
+	var report convert.Report
+	if _, err := s.document(ctx, req.GetParent(), convert.ReportName, &report); err != nil {
+		return nil, toStatus(err)
+	}
+	page, next, err := paginate(report.Files, req.GetPageSize(), req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	res := &converterv1.ListRejectionsResponse{NextPageToken: next, TotalSize: int32(report.LeftOut)} //nolint:gosec // Checked when planned.
+	for _, f := range page {
+		res.Rejections = append(res.Rejections, &converterv1.Rejection{Path: f.Path, Reason: string(f.Reason), Message: f.Message})
+	}
+	return res, nil
+}
+
+// document reads a JSON document of a READY version and gives the key prefix it lies under.
+func (s *Server) document(ctx context.Context, version, name string, into any) (prefix string, err error) {
+	project, err := auth.Project(ctx)
+	if err != nil {
+		return "", err
+	}
+	res, err := s.Versions.GetVersion(auth.ForProject(ctx, project), &ingestv1.GetVersionRequest{Name: version})
+	if err != nil {
+		return "", err
+	}
+	if res.GetVersion().GetState() != ingestv1.Version_READY {
+		return "", &notReadyError{version: res.GetVersion().GetName(), state: res.GetVersion().GetState()}
+	}
+	uri, err := url.Parse(res.GetVersion().GetUri())
+	if err != nil {
+		return "", fmt.Errorf("version's uri: %w", err)
+	}
+	prefix = strings.TrimPrefix(uri.Path, "/")
+	key := prefix + name
+	object, err := s.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key})
+	if err != nil {
+		return "", err
+	}
+	defer object.Body.Close()
+	return prefix, json.NewDecoder(io.LimitReader(object.Body, maxDocument)).Decode(into)
+}
+
+// paginate cuts a list that doesn't change any more; its tokens are offsets.
+func paginate[T any](items []T, size int32, token string) (page []T, next string, err error) {
+	from := 0
+	if token != "" {
+		text, err := base64.RawURLEncoding.DecodeString(token)
+		if err == nil {
+			from, err = strconv.Atoi(strings.TrimPrefix(string(text), offsetPrefix))
+		}
+		if err != nil || from < 0 || from > len(items) {
+			return nil, "", apierror.PageToken()
+		}
+	}
+	if size == 0 {
+		size = defaultPage
+	}
+	to := min(from+int(min(size, maxPage)), len(items))
+	if to < len(items) {
+		next = base64.RawURLEncoding.EncodeToString([]byte(offsetPrefix + strconv.Itoa(to)))
+	}
+	return items[from:to], next, nil
+}
+
+type notReadyError struct {
+	version string
+	state   ingestv1.Version_State
+}
+
+func (e *notReadyError) Error() string {
+	return fmt.Sprintf("%s is %s; only READY versions have shards and a report.", e.version, e.state)
+}
+
+var _ error = (*notReadyError)(nil)
+
+func asNotReady(err error) (*notReadyError, bool) {
+	var e *notReadyError
+	return e, errors.As(err, &e)
+}

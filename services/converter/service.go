@@ -1,0 +1,147 @@
+// Package converter turns uploaded archives into TFRecord datasets.
+//
+// It consumes the bucket's events (SQS), has a child process plan each upload, puts the plan's tasks on a second queue, has child
+// processes do them, and publishes the dataset by putting its manifest last, with If-None-Match. Any number of replicas share the
+// work: what is done twice is the same to the byte, and every state change of a version is fenced by ingest.
+//
+// IAM: sqs:ReceiveMessage, DeleteMessage, ChangeMessageVisibility on both queues, sqs:SendMessage on the task queue; s3:GetObject on
+// `uploads/*`; s3:GetObject, PutObject, DeleteObject on `datasets/*`.
+package converter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
+	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
+	"github.com/trainyard/trainyard/services/converter/grpcapi"
+	"github.com/trainyard/trainyard/services/converter/internal/tracker"
+	"github.com/trainyard/trainyard/services/converter/worker"
+	"github.com/trainyard/trainyard/services/internal/boot"
+	"github.com/trainyard/trainyard/services/internal/queue"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+)
+
+// Config says where the converter finds its work and how much of it is done at once.
+type Config struct {
+	Store        string        `help:"Database: sqlite:PATH or postgres://USER@HOST/NAME." required:""`
+	Bucket       string        `help:"Bucket of uploads and converted datasets." required:""`
+	UploadsQueue string        `help:"URL of the queue of the bucket's events." required:""`
+	TasksQueue   string        `help:"URL of the queue of tasks." required:""`
+	Scratch      string        `help:"Folder for shards on their way to S3. Emptied at start: it must be this process's own." required:"" type:"path"`
+	Workers      int           `help:"Tasks at work at once; 0 means one a processor."`
+	Visibility   time.Duration `help:"Time after which a killed worker's work is given to another." default:"30s"`
+	LeaseEvery   time.Duration `help:"How often the lease of a conversion is renewed; below a third of ingest's lease." default:"8s"`
+	MaxAttempts  int           `help:"Tries after which a step whose worker crashes counts as failed. The queues' maxReceiveCount must be larger." default:"5"`
+}
+
+// S3 is what the converter needs of S3; *s3.Client is one.
+type S3 interface {
+	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
+}
+
+// Presigner signs URLs; awscfg.Presigner makes one.
+type Presigner interface {
+	PresignGetObject(context.Context, *s3.GetObjectInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
+	PresignPutObject(context.Context, *s3.PutObjectInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
+}
+
+// SQS is what the converter needs of SQS; *sqs.Client is one.
+type SQS interface {
+	queue.Client
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+}
+
+// Deps are what the converter works with. Wiring makes them.
+type Deps struct {
+	S3 S3
+	// Presigner signs the URLs of child processes.
+	Presigner Presigner
+	// DownloadPresigner signs the URLs that users get, under the address they reach S3 by.
+	DownloadPresigner Presigner
+	SQS               SQS
+	// Ingest is a connection to the ingest service that bears the service token.
+	Ingest grpc.ClientConnInterface
+	Log    *zap.Logger
+}
+
+type unit struct {
+	cfg        Config
+	deps       Deps
+	log        *zap.Logger
+	tracker    *tracker.Tracker
+	versions   ingestv1.ConversionServiceClient
+	api        *grpcapi.Server
+	mu         sync.Mutex
+	lastReport map[string]time.Time // By conversion: progress events are at most a few a second.
+}
+
+// New opens the database, empties the scratch folder and makes the unit.
+func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
+	if cfg.Workers == 0 {
+		cfg.Workers = runtime.NumCPU()
+	}
+	if cfg.Visibility < 3*time.Second {
+		return nil, fmt.Errorf("converter: --visibility %v is too short; 3s is the least", cfg.Visibility)
+	}
+	if cfg.MaxAttempts < 1 || cfg.LeaseEvery <= 0 {
+		return nil, errors.New("converter: --max-attempts and --lease-every must be positive")
+	}
+	if err := errors.Join(os.RemoveAll(cfg.Scratch), os.MkdirAll(cfg.Scratch, 0o700)); err != nil {
+		return nil, fmt.Errorf("converter: scratch folder: %w", err)
+	}
+	track, err := tracker.Open(ctx, cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	u := &unit{
+		cfg: cfg, deps: deps, log: deps.Log, tracker: track, lastReport: map[string]time.Time{},
+		versions: ingestv1.NewConversionServiceClient(deps.Ingest),
+	}
+	u.api = &grpcapi.Server{
+		Versions: ingestv1.NewIngestServiceClient(deps.Ingest), S3: deps.S3, Presigner: deps.DownloadPresigner, Bucket: cfg.Bucket,
+	}
+	return u, nil
+}
+
+func (u *unit) Name() string { return "converter" }
+
+func (u *unit) Register(r grpc.ServiceRegistrar) {
+	converterv1.RegisterConverterServiceServer(r, u.api)
+}
+
+func (u *unit) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	uploads := &queue.Consumer{
+		Client: u.deps.SQS, URL: u.cfg.UploadsQueue, Visibility: u.cfg.Visibility, Concurrency: u.cfg.Workers,
+		Handle: u.handleUpload, Log: u.log.Named("uploads"),
+	}
+	tasks := &queue.Consumer{
+		Client: u.deps.SQS, URL: u.cfg.TasksQueue, Visibility: u.cfg.Visibility, Concurrency: u.cfg.Workers,
+		Handle: u.handleTask, Log: u.log.Named("tasks"),
+	}
+	group.Go(func() error { return uploads.Run(ctx) })
+	group.Go(func() error { return tasks.Run(ctx) })
+	group.Go(func() error { return u.keepLeases(ctx) })
+	return group.Wait()
+}
+
+func (u *unit) Close() error { return u.tracker.Close() }
+
+// parent makes the runner of child processes for one step. objects maps what a child may ask for.
+func (u *unit) parent(o objects) worker.Parent {
+	return worker.Parent{Limits: worker.DefaultLimits, Sign: o.sign}
+}

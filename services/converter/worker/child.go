@@ -1,0 +1,232 @@
+package worker
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/trainyard/trainyard/services/converter/convert"
+	"github.com/trainyard/trainyard/services/converter/reject"
+	"github.com/trainyard/trainyard/services/converter/scratch"
+	"github.com/trainyard/trainyard/services/converter/source"
+)
+
+const (
+	putTries   = 6
+	putTimeout = 10 * time.Minute
+)
+
+// Main is the whole of a child process: it reads its job, does it, says what came of it and never returns.
+func Main() {
+	c := &child{encode: json.NewEncoder(os.Stdout), waiting: map[int]chan answer{}}
+	input := bufio.NewScanner(os.Stdin)
+	input.Buffer(make([]byte, 0, 64<<10), maxLine)
+	var j job
+	if !input.Scan() || json.Unmarshal(input.Bytes(), &j) != nil {
+		fmt.Fprintln(os.Stderr, "this is a worker process of the converter; it is not started by hand")
+		os.Exit(2)
+	}
+	if err := j.Limits.apply(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	go func() {
+		for input.Scan() {
+			var a answer
+			if json.Unmarshal(input.Bytes(), &a) == nil {
+				c.deliver(a)
+			}
+		}
+		os.Exit(1) // The parent is gone: what we would still do is nobody's.
+	}()
+	c.send(c.do(context.Background(), j))
+	os.Exit(0)
+}
+
+type child struct {
+	writing sync.Mutex
+	encode  *json.Encoder
+
+	mu      sync.Mutex
+	lastID  int
+	waiting map[int]chan answer
+}
+
+func (c *child) send(m message) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.encode.Encode(m); err != nil {
+		os.Exit(1)
+	}
+}
+
+func (c *child) deliver(a answer) {
+	c.mu.Lock()
+	waiter := c.waiting[a.ID]
+	delete(c.waiting, a.ID)
+	c.mu.Unlock()
+	if waiter != nil {
+		waiter <- a
+	}
+}
+
+func (c *child) sign(ctx context.Context, request SignRequest) (Signed, error) {
+	reply := make(chan answer, 1)
+	c.mu.Lock()
+	c.lastID++
+	request.ID = c.lastID
+	c.waiting[request.ID] = reply
+	c.mu.Unlock()
+	c.send(message{Sign: &request})
+	select {
+	case a := <-reply:
+		if a.Error != "" {
+			return Signed{}, errors.New(a.Error)
+		}
+		return a.Signed, nil
+	case <-ctx.Done():
+		return Signed{}, ctx.Err()
+	}
+}
+
+func (c *child) do(ctx context.Context, j job) message {
+	var m message
+	var err error
+	if j.Step == PlanStep {
+		m.Planned, err = c.plan(ctx, j)
+	} else {
+		m.Result, err = c.task(ctx, j)
+	}
+	if err == nil {
+		return m
+	}
+	var refused *reject.Error
+	switch {
+	case errors.As(err, &refused):
+		return message{Rejected: &rejected{Reason: refused.Reason, Message: refused.Message, Files: refused.Files}}
+	case errors.Is(err, source.ErrChanged):
+		return message{Failed: &failed{Kind: sourceChanged, Error: err.Error()}}
+	case errors.Is(err, scratch.ErrFull):
+		return message{Failed: &failed{Kind: scratchFull, Error: err.Error()}}
+	}
+	return message{Failed: &failed{Kind: otherFailure, Error: err.Error()}}
+}
+
+func (c *child) object(object Object, size int64, etag string) source.Source {
+	return source.NewHTTP(nil, func(ctx context.Context) (string, error) {
+		signed, err := c.sign(ctx, SignRequest{Object: object})
+		return signed.URL, err
+	}, size, etag)
+}
+
+func (c *child) plan(ctx context.Context, j job) (*Planned, error) {
+	plan, err := convert.MakePlan(ctx, c.object(SourceObject, j.SourceSize, j.SourceETag), j.Options, j.Scratch)
+	if err != nil {
+		return nil, err
+	}
+	defer plan.Close()
+	sum, size, err := digest(plan.Path())
+	if err != nil {
+		return nil, err
+	}
+	if err := c.put(ctx, SignRequest{Object: PlanObject, Put: true, Size: size, SHA256: sum}, plan.Path()); err != nil {
+		return nil, err
+	}
+	planned := &Planned{Key: plan.Key, Size: size, Format: plan.Format, Records: plan.Records, LeftOut: plan.LeftOut.Total()}
+	for _, t := range plan.Tasks {
+		planned.TaskSize = append(planned.TaskSize, t.Bytes)
+	}
+	return planned, os.Remove(plan.Path())
+}
+
+func (c *child) task(ctx context.Context, j job) (*convert.TaskResult, error) {
+	plan, err := convert.OpenPlan(ctx, c.object(PlanObject, j.PlanSize, ""))
+	if err != nil {
+		return nil, err
+	}
+	return convert.RunTask(ctx, convert.Task{
+		Plan: plan, Index: j.Task, Scratch: j.Scratch, Sink: c,
+		Source:   c.object(SourceObject, j.SourceSize, j.SourceETag),
+		Progress: func(p convert.Progress) { c.send(message{Progress: &p}) },
+	})
+}
+
+// Put implements convert.Sink.
+func (c *child) Put(ctx context.Context, shard convert.Shard, path string) error {
+	return c.put(ctx, SignRequest{Object: ShardObject, Put: true, Name: shard.Name, Size: shard.Bytes, SHA256: shard.SHA256}, path)
+}
+
+func (c *child) put(ctx context.Context, request SignRequest, path string) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		signed, err := c.sign(ctx, request)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, putOnce(ctx, signed, request.Size, path)
+	}, backoff.WithMaxTries(putTries), backoff.WithMaxElapsedTime(0))
+	return err
+}
+
+func putOnce(ctx context.Context, signed Signed, size int64, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	f, err := os.Open(path) //nolint:gosec // Our own scratch file.
+	if err != nil {
+		return backoff.Permanent(err)
+	}
+	defer f.Close()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, signed.URL, io.NopCloser(f))
+	if err != nil {
+		return backoff.Permanent(errors.New("the signed URL can't be read"))
+	}
+	req.ContentLength = size
+	if size == 0 {
+		req.Body = http.NoBody
+	}
+	for key, value := range signed.Headers {
+		req.Header.Set(key, value)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		var withURL *url.Error // The URL is a credential; it stays out of logs.
+		if errors.As(err, &withURL) {
+			err = withURL.Err
+		}
+		return fmt.Errorf("put to S3: %w", err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(res.Body, 2048))
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("put to S3: %s: %s", res.Status, body)
+	}
+	return nil
+}
+
+func digest(path string) (hexSum string, size int64, err error) {
+	f, err := os.Open(path) //nolint:gosec // Our own scratch file.
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	size, err = io.Copy(sum, f)
+	return hex.EncodeToString(sum.Sum(nil)), size, err
+}
+
+// Base64 turns a hex digest into the base64 that S3's checksum headers hold.
+func Base64(hexSum string) (string, error) {
+	raw, err := hex.DecodeString(hexSum)
+	return base64.StdEncoding.EncodeToString(raw), err
+}

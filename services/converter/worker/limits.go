@@ -1,0 +1,32 @@
+package worker
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limits bound a child. RLIMIT_AS is not among them: a Go program reserves more than a gigabyte of addresses at its start.
+type Limits struct {
+	MemoryBytes uint64 `json:"memory_bytes"`
+	CPUSeconds  uint64 `json:"cpu_seconds"`
+	OpenFiles   uint64 `json:"open_files"`
+	FileBytes   uint64 `json:"file_bytes"`
+}
+
+// DefaultLimits serve sources of any size: a task's memory doesn't grow with the source.
+var DefaultLimits = Limits{MemoryBytes: 1 << 30, CPUSeconds: 4 * 3600, OpenFiles: 512, FileBytes: 1 << 43}
+
+// apply sets the limits on this process.
+func (l Limits) apply() error {
+	debug.SetMemoryLimit(int64(l.MemoryBytes / 4 * 3)) //nolint:gosec // Far below 2^63. The collector works harder before the kernel refuses.
+	for resource, limit := range map[int]uint64{
+		unix.RLIMIT_DATA: l.MemoryBytes, unix.RLIMIT_CPU: l.CPUSeconds, unix.RLIMIT_NOFILE: l.OpenFiles, unix.RLIMIT_FSIZE: l.FileBytes, unix.RLIMIT_CORE: 0,
+	} {
+		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+			return fmt.Errorf("limit %d: %w", resource, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+// Package queue consumes an SQS queue: long poll, a bounded number of messages at work, a heartbeat that keeps each of them
+// invisible, and work that stops when the heartbeat fails, because then somebody else has the message.
+//
+// A message is deleted after its handler has committed, never before; at shutdown unfinished messages go back at once.
+//
+// IAM: sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility.
+package queue
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+)
+
+const longPollSeconds = 20
+
+// Client is what the consumer needs of SQS.
+type Client interface {
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessage(context.Context, *sqs.DeleteMessageInput, ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
+	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
+}
+
+// Message is a received message.
+type Message struct {
+	Body string
+	// Receives counts how often it was received, this time included.
+	Receives int
+}
+
+// RetryAfter is a handler's error that says when to give the message again. Without it, that is after a few seconds, growing with Receives.
+type RetryAfter struct {
+	After time.Duration
+	Err   error
+}
+
+func (e *RetryAfter) Error() string { return e.Err.Error() }
+func (e *RetryAfter) Unwrap() error { return e.Err }
+
+// Consumer consumes one queue.
+type Consumer struct {
+	Client Client
+	URL    string
+	// Visibility is how long a message stays hidden without a heartbeat: the time after which a killed worker's message is given again.
+	// Whole seconds, at least 3.
+	Visibility time.Duration
+	// Concurrency is how many messages are at work at once.
+	Concurrency int
+	// Handle does the work. nil deletes the message. Its context ends when the message is lost to somebody else or at shutdown.
+	Handle func(ctx context.Context, m Message) error
+	Log    *zap.Logger
+}
+
+// Run consumes until the context ends, and waits for the handlers then.
+func (c *Consumer) Run(ctx context.Context) error {
+	slots := make(chan struct{}, c.Concurrency)
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	retry := backoff.NewExponentialBackOff()
+	retry.MaxInterval = 10 * time.Second
+	for ctx.Err() == nil {
+		select {
+		case slots <- struct{}{}: // At least one place is free before anything is received.
+		case <-ctx.Done():
+			return nil
+		}
+		<-slots
+		free := min(c.Concurrency-len(slots), 10)
+		received, err := c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl:                    &c.URL,
+			MaxNumberOfMessages:         int32(free), //nolint:gosec // At most 10.
+			WaitTimeSeconds:             longPollSeconds,
+			VisibilityTimeout:           int32(c.Visibility.Seconds()),
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
+		})
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			wait := retry.NextBackOff()
+			c.Log.Warn("receiving failed", zap.Error(err), zap.Duration("next_try", wait))
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		retry.Reset()
+		for _, m := range received.Messages {
+			slots <- struct{}{}
+			handlers.Go(func() {
+				defer func() { <-slots }()
+				c.handle(ctx, m)
+			})
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) handle(ctx context.Context, m types.Message) {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	var beat sync.WaitGroup
+	beat.Go(func() { c.heartbeat(work, stop, m.ReceiptHandle) })
+	receives, _ := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+	err := c.Handle(work, Message{Body: aws.ToString(m.Body), Receives: receives})
+	lost := work.Err() != nil && ctx.Err() == nil
+	stop()
+	beat.Wait()
+	// What is settled now must be settled at shutdown too.
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	switch {
+	case err == nil:
+		if _, err := c.Client.DeleteMessage(settle, &sqs.DeleteMessageInput{QueueUrl: &c.URL, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			c.Log.Warn("deleting a message failed; it will be given again", zap.Error(err))
+		}
+	case lost:
+		c.Log.Warn("a message was lost to another worker while at work", zap.Error(err))
+	case ctx.Err() != nil:
+		c.setVisibility(settle, m.ReceiptHandle, 0)
+	default:
+		after := min(time.Duration(receives)*2*time.Second, 30*time.Second)
+		var retryAfter *RetryAfter
+		if errors.As(err, &retryAfter) {
+			after = retryAfter.After
+		}
+		c.Log.Warn("a message's work failed; it will be given again", zap.Error(err), zap.Int("receives", receives), zap.Duration("after", after))
+		c.setVisibility(settle, m.ReceiptHandle, after)
+	}
+}
+
+// heartbeat keeps the message hidden. When that fails for a whole visibility timeout the message is somebody else's: the work must stop.
+func (c *Consumer) heartbeat(ctx context.Context, stop context.CancelFunc, receipt *string) {
+	ticker := time.NewTicker(c.Visibility / 3)
+	defer ticker.Stop()
+	hidden := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		_, err := c.Client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+			QueueUrl: &c.URL, ReceiptHandle: receipt, VisibilityTimeout: int32(c.Visibility.Seconds()),
+		})
+		var gone *types.ReceiptHandleIsInvalid
+		var notInFlight *types.MessageNotInflight
+		switch {
+		case err == nil:
+			hidden = time.Now()
+		case errors.As(err, &gone), errors.As(err, &notInFlight), time.Since(hidden) > c.Visibility:
+			stop()
+			return
+		}
+	}
+}
+
+func (c *Consumer) setVisibility(ctx context.Context, receipt *string, after time.Duration) {
+	_, err := c.Client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &c.URL, ReceiptHandle: receipt, VisibilityTimeout: int32(after.Seconds()),
+	})
+	if err != nil {
+		c.Log.Debug("a message could not be given back; it comes again by itself", zap.Error(err))
+	}
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
+	"github.com/trainyard/trainyard/services/trainyard/client"
+)
+
+type pullCommand struct {
+	connection
+	Model string `arg:"" help:"The model, models/ID or ID; a model bears its job's id."`
+	Out   string `short:"o" name:"output" required:"" type:"path" help:"Folder for model.tar.gz and what is in it."`
+}
+
+func (c *pullCommand) Run(ctx context.Context) error {
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	out := newOutput(c.JSON)
+	model := &trainingv1.Model{}
+	if err := api.Get(ctx, "/v1/models/"+strings.TrimPrefix(c.Model, "models/"), nil, model); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Out, 0o755); err != nil { //nolint:gosec // A model is no secret of the machine.
+		return err
+	}
+	archive := filepath.Join(c.Out, "model.tar.gz")
+	if err := download(ctx, api, model, archive, out); err != nil {
+		return err
+	}
+	if err := extract(archive, c.Out); err != nil {
+		return err
+	}
+	out.result(model, fmt.Sprintf("%s is in %s (SHA-256 checked)", model.GetName(), c.Out))
+	return nil
+}
+
+// download fetches the artifact, going on where an earlier try stopped, and keeps it only when its SHA-256 is right.
+func download(ctx context.Context, api *client.Client, model *trainingv1.Model, path string, out *output) error {
+	if sum, err := fileSHA256(path); err == nil && sum == model.GetSha256() {
+		out.note("%s is there already", path)
+		return nil
+	}
+	partial := path + ".partial"
+	f, err := os.OpenFile(partial, os.O_CREATE|os.O_RDWR, 0o644) //nolint:gosec // The user names the folder.
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = backoff.Retry(ctx, func() (struct{}, error) {
+		var signed trainingv1.DownloadModelResponse
+		if err := api.Get(ctx, "/v1/"+model.GetName()+":download", nil, &signed); err != nil {
+			return struct{}{}, backoff.Permanent(err)
+		}
+		return struct{}{}, downloadRest(ctx, signed.GetUrl(), f, model.GetSizeBytes(), out)
+	}, backoff.WithMaxTries(8))
+	if err != nil {
+		return err
+	}
+	sum, err := fileSHA256(partial)
+	if err != nil {
+		return err
+	}
+	if sum != model.GetSha256() {
+		return errors.Join(fmt.Errorf("the download's SHA-256 is %s and should be %s; run the command again", sum, model.GetSha256()), os.Remove(partial))
+	}
+	return os.Rename(partial, path)
+}
+
+func downloadRest(ctx context.Context, address string, f *os.File, size int64, out *output) error {
+	have, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return backoff.Permanent(err)
+	}
+	if have == size {
+		return nil
+	}
+	if have > size {
+		have = 0
+		if err := errors.Join(f.Truncate(0)); err != nil {
+			return backoff.Permanent(err)
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return backoff.Permanent(err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return backoff.Permanent(errors.New("the signed URL can't be read"))
+	}
+	want := http.StatusOK
+	if have > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
+		want = http.StatusPartialContent
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		var withURL *url.Error // The URL is a credential; it stays out of messages.
+		if errors.As(err, &withURL) {
+			err = withURL.Err
+		}
+		return fmt.Errorf("S3 can't be reached: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != want {
+		return fmt.Errorf("S3 answered %s", res.Status)
+	}
+	buffer := make([]byte, 256<<10)
+	for {
+		n, err := res.Body.Read(buffer)
+		if _, err := f.Write(buffer[:n]); err != nil {
+			return backoff.Permanent(err)
+		}
+		have += int64(n)
+		out.progress("download", have, size, true)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if have != size {
+		return fmt.Errorf("got %d of %d bytes", have, size)
+	}
+	return nil
+}
+
+func fileSHA256(path string) (string, error) {
+	f, err := os.Open(path) //nolint:gosec // The user names the folder.
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// extract unpacks the archive into dir. os.Root keeps every path inside, whatever the archive says; links are left out.
+func extract(archive, dir string) error {
+	f, err := os.Open(archive) //nolint:gosec // Ours, just downloaded.
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	unzipped, err := gzip.NewReader(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", archive, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	entries := tar.NewReader(unzipped)
+	for {
+		header, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", archive, err)
+		}
+		name := filepath.Clean(header.Name)
+		switch header.Typeflag {
+		case tar.TypeDir:
+			err = root.MkdirAll(name, 0o755)
+		case tar.TypeReg:
+			err = extractFile(root, name, entries, header.ModTime)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", archive, name, err)
+		}
+	}
+}
+
+func extractFile(root *os.Root, name string, content io.Reader, modTime time.Time) error {
+	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	f, err := root.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content) //nolint:gosec // The size was checked by the artifact's digest: it is what the job wrote.
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return root.Chtimes(name, modTime, modTime)
+}
