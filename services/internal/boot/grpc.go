@@ -14,6 +14,7 @@ import (
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	"github.com/trainyard/trainyard/services/internal/apierror"
 	"github.com/trainyard/trainyard/services/internal/auth"
+	"github.com/trainyard/trainyard/services/internal/store"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -105,6 +106,10 @@ func crossing(log *zap.Logger, method string, err error) error {
 	}
 	if st, ok := status.FromError(err); ok && st.Code() != codes.Unknown && st.Code() != codes.Internal {
 		return st.Err()
+	}
+	if store.IsUnavailable(err) {
+		log.Warn("the database is away", zap.String("method", method), zap.Error(err))
+		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "A part of Trainyard is not reachable now; try again in a moment.")
 	}
 	log.Error("internal error", zap.String("method", method), zap.Error(err))
 	return internalError()

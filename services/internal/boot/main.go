@@ -99,9 +99,9 @@ type MainConfig struct {
 }
 
 // Main is the body of a service's own main. config must be a pointer to a struct that embeds MainConfig; build makes the
-// unit once the configuration is read.
-func Main(name, description string, config any, main *MainConfig, build func(ctx context.Context, p *Process, log *zap.Logger) (Unit, error)) {
-	parser := kong.Must(config, ParseOptions(name, description)...)
+// unit once the configuration is read. Options go to kong; the variable `grpc` is the default of --grpc.
+func Main(name, description string, config any, main *MainConfig, build func(ctx context.Context, p *Process, log *zap.Logger) (Unit, error), options ...kong.Option) {
+	parser := kong.Must(config, append(ParseOptions(name, description), options...)...)
 	_, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
 	if main.CheckConfig {
@@ -133,8 +133,14 @@ func run(name string, main *MainConfig, build func(context.Context, *Process, *z
 		_ = p.Close()
 		return err
 	}
-	log.Info("serving", zap.String("grpc", p.Addr()))
-	fmt.Printf("%s ready: grpc=%s\n", name, p.Addr())
+	addresses := name + " ready:"
+	if p.Addr() != "" {
+		addresses += " grpc=" + p.Addr()
+	}
+	if http, ok := unit.(interface{ Addr() string }); ok { // Of units that serve HTTP themselves.
+		addresses += " http=" + http.Addr()
+	}
+	fmt.Println(addresses)
 	return p.Run(ctx, unit)
 }
 

@@ -16,6 +16,8 @@ package outbox
 
 import (
 	"context"
+	"database/sql"
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -34,6 +36,12 @@ import (
 const (
 	batchSize = 200
 	pollEvery = time.Second
+	// publishTimeout ends a call whose connection was cut without a word.
+	publishTimeout = 15 * time.Second
+	// maxPayload (bytes of JSON) and maxBatchBytes (of protobuf, where a number takes up to seven times as much) keep a request
+	// below gRPC's limit of 8 MiB: one event that never fits would hold all others back.
+	maxPayload    = 512 << 10
+	maxBatchBytes = 3 << 20
 )
 
 type row struct {
@@ -47,14 +55,18 @@ type row struct {
 	Payload  string `bun:"payload"`
 }
 
-// Write puts an event into the outbox. resource is the resource's name, payload the resource as it is now. tx must be the transaction
-// that changes the state.
+// Write puts an event into the outbox. resource is the resource's name, payload the resource as it is now; one of more than
+// 512 KiB as JSON is left out, and readers get the resource instead. tx must be the transaction that changes the state, after it has
+// changed it, so that the events of one resource keep the order of its changes.
 func Write(ctx context.Context, tx bun.IDB, project, resource, eventType string, payload proto.Message) error {
 	data, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(payload)
 	if err != nil {
 		return fmt.Errorf("event payload of %s: %w", resource, err)
 	}
-	id, err := uuid.NewV7() // Grows with time, so that the relay keeps the order.
+	if len(data) > maxPayload {
+		data = []byte("{}")
+	}
+	id, err := nextID(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -62,6 +74,31 @@ func Write(ctx context.Context, tx bun.IDB, project, resource, eventType string,
 		ID: id.String(), Project: project, Resource: resource, Type: eventType, Time: store.Micros(time.Now()), Payload: string(data),
 	}).Exec(ctx)
 	return err
+}
+
+// nextID makes a UUIDv7. The relay publishes in the order of ids; so that a replica whose clock is behind doesn't overtake, the id is
+// later than all that wait, by its time alone: its random part keeps it unique.
+func nextID(ctx context.Context, tx bun.IDB) (uuid.UUID, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return uuid.Nil, err
+	}
+	var newest sql.NullString
+	if err := tx.NewSelect().Model((*row)(nil)).ColumnExpr("max(id)").Scan(ctx, &newest); err != nil {
+		return uuid.Nil, err
+	}
+	if newest.String < id.String() {
+		return id, nil
+	}
+	last, err := uuid.Parse(newest.String)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("outbox: id %q: %w", newest.String, err)
+	}
+	var millis [8]byte
+	copy(millis[2:], last[:6])
+	binary.BigEndian.PutUint64(millis[:], binary.BigEndian.Uint64(millis[:])+1)
+	copy(id[:6], millis[2:])
+	return id, nil
 }
 
 // Publisher is what the relay needs of the notification service.
@@ -102,14 +139,14 @@ func (r *Relay) Run(ctx context.Context) error {
 		case <-r.wake:
 		case <-time.After(wait):
 		}
-		n, err := r.publish(ctx)
+		left, err := r.publish(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			wait = retry.NextBackOff()
 			r.log.Warn("outbox: events wait, publishing failed", zap.Error(err), zap.Duration("next_try", wait))
-		case n == batchSize:
+		case left > 0:
 			wait = 0
 		default:
 			retry.Reset()
@@ -118,29 +155,34 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
+// publish publishes the oldest events and says how many it left that it knows of.
 func (r *Relay) publish(ctx context.Context) (int, error) {
 	var rows []row
-	if err := r.db.NewSelect().Model(&rows).OrderExpr("id").Limit(batchSize).Scan(ctx); err != nil {
+	if err := r.db.NewSelect().Model(&rows).OrderExpr("id").Limit(batchSize + 1).Scan(ctx); err != nil {
 		return 0, err
 	}
 	if len(rows) == 0 {
 		return 0, nil
 	}
-	events := make([]*notificationv1.ProjectEvent, len(rows))
-	ids := make([]string, len(rows))
-	for i, w := range rows {
+	var events []*notificationv1.ProjectEvent
+	var ids []string
+	for size := 0; len(ids) < min(len(rows), batchSize) && size < maxBatchBytes; {
+		w := rows[len(ids)]
 		payload := &structpb.Struct{}
 		if err := protojson.Unmarshal([]byte(w.Payload), payload); err != nil {
 			return 0, fmt.Errorf("event %s: %w", w.ID, err)
 		}
-		ids[i] = w.ID
-		events[i] = &notificationv1.ProjectEvent{Project: w.Project, Event: &notificationv1.Event{
+		size += proto.Size(payload)
+		ids = append(ids, w.ID)
+		events = append(events, &notificationv1.ProjectEvent{Project: w.Project, Event: &notificationv1.Event{
 			Id: w.ID, Resource: w.Resource, Type: w.Type, Time: timestamppb.New(store.Time(w.Time)), Payload: payload,
-		}}
+		}})
 	}
-	if _, err := r.client.PublishEvents(ctx, &notificationv1.PublishEventsRequest{Events: events}); err != nil {
+	call, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if _, err := r.client.PublishEvents(call, &notificationv1.PublishEventsRequest{Events: events}); err != nil {
 		return 0, err
 	}
 	_, err := r.db.NewDelete().Model((*row)(nil)).Where("id IN (?)", bun.In(ids)).Exec(ctx)
-	return len(rows), err
+	return len(rows) - len(ids), err
 }

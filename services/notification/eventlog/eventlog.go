@@ -17,6 +17,7 @@ import (
 	"github.com/trainyard/trainyard/services/internal/store"
 	"github.com/uptrace/bun"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -24,7 +25,10 @@ import (
 // Beginning is the position before the oldest event that is kept, whichever that is.
 const Beginning int64 = -1
 
-// maxPageBytes ends a page early, for an answer must fit into one gRPC message of 8 MiB.
+// MaxEventBytes is how large an event may be as protobuf.
+const MaxEventBytes = 4 << 20
+
+// maxPageBytes ends a page early: with one more event it must fit into a gRPC message of 8 MiB.
 const maxPageBytes = 3 << 20
 
 // ErrBeyondEnd says that a position lies after the newest event: the log never gave it.
@@ -229,7 +233,7 @@ func scan(rows *sql.Rows, limit int) (page Page, pruned int64, whole bool, err e
 			}
 		}
 		page.Events = append(page.Events, event)
-		size += len(rawPayload.String)
+		size += proto.Size(event)
 		if size >= maxPageBytes || len(page.Events) == limit {
 			return page, pruned, false, nil
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/trainyard/trainyard/services/internal/auth"
 	"github.com/trainyard/trainyard/services/notification/eventlog"
 	"github.com/trainyard/trainyard/services/notification/hub"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -68,6 +69,9 @@ func (s *Server) PublishEvents(ctx context.Context, req *notificationv1.PublishE
 	for _, e := range req.GetEvents() {
 		if len(e.GetProject()) > maxProject {
 			return nil, apierror.Invalid("events.project", "A project's name has at most 1000 bytes.")
+		}
+		if proto.Size(e.GetEvent()) > eventlog.MaxEventBytes {
+			return nil, apierror.Invalid("events.event", "An event has at most 4 MiB; leave its payload out.")
 		}
 		if e.GetEvent().GetTime() == nil {
 			e.GetEvent().Time = timestamppb.Now()
