@@ -20,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	notificationv1 "github.com/trainyard/trainyard/gen/trainyard/notification/v1"
+	"github.com/trainyard/trainyard/services/ingest/grpcapi"
+	"github.com/trainyard/trainyard/services/ingest/internal/catalog"
 	"github.com/trainyard/trainyard/services/ingest/internal/lifecycle"
 	"github.com/trainyard/trainyard/services/ingest/internal/upload"
 	"github.com/trainyard/trainyard/services/internal/boot"
@@ -105,6 +107,7 @@ func NewPresigner(cfg aws.Config, endpoint string) *s3.PresignClient {
 type unit struct {
 	db        *store.DB
 	relay     *outbox.Relay
+	catalog   *catalog.Catalog
 	lifecycle *lifecycle.Lifecycle
 	log       *zap.Logger
 }
@@ -129,16 +132,36 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 		return nil, err
 	}
 	relay := outbox.NewRelay(db, notificationv1.NewNotificationServiceClient(deps.Notification), deps.Log)
-	return &unit{db: db, relay: relay, log: deps.Log}, nil
+	rows := catalog.New(db, relay.Wake)
+	bucket := &upload.Bucket{Name: cfg.Bucket, S3: deps.S3, Presigner: deps.Presigner}
+	return &unit{
+		db:      db,
+		relay:   relay,
+		catalog: rows,
+		lifecycle: lifecycle.New(lifecycle.Config{
+			UploadTTL:      cfg.UploadTTL,
+			ReconcileEvery: cfg.ReconcileEvery,
+			ResendAfter:    cfg.ResendAfter,
+			Lease:          cfg.LeaseDuration,
+			URLLifetime:    cfg.URLLifetime,
+			MaxAttempts:    cfg.MaxAttempts,
+			PartSize:       cfg.PartSize,
+			Quotas:         catalog.Quotas{Bytes: cfg.QuotaBytes, Versions: cfg.QuotaVersions, Concurrent: cfg.QuotaConcurrent},
+			UploadsQueue:   cfg.UploadsQueue,
+			Region:         deps.Region,
+		}, rows, bucket, deps.SQS, deps.Log),
+		log: deps.Log,
+	}, nil
 }
 
 func (u *unit) Name() string { return "ingest" }
 
-func (u *unit) Register(grpc.ServiceRegistrar) {}
+func (u *unit) Register(r grpc.ServiceRegistrar) { grpcapi.Register(r, u.catalog, u.lifecycle, u.log) }
 
 func (u *unit) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return u.relay.Run(ctx) })
+	group.Go(func() error { return u.lifecycle.Run(ctx) })
 	return group.Wait()
 }
 

@@ -44,7 +44,7 @@ CREATE TABLE versions (
     failure       TEXT,            -- JSON of trainyard.errors.v1.Failure; when FAILED.
     create_time   BIGINT NOT NULL,
     update_time   BIGINT NOT NULL,
-    active_time   BIGINT NOT NULL, -- When the uploading client was last heard of.
+    expire_time   BIGINT NOT NULL, -- When an upload that stays quiet is cleared away.
     next_check    BIGINT,          -- When the reconciler looks at it; NULL when it has ended.
     checks        INTEGER NOT NULL, -- Looks since the last change; spaces them out.
     PRIMARY KEY (project, dataset, number),
