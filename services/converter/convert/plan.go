@@ -35,7 +35,7 @@ const (
 	maxTaskShards = 16
 )
 
-// Plan is a conversion, decided. It is small: the records are in the plan file, one section a task.
+// Plan is a conversion, decided. It is small: the records are in the plan file, one section a window.
 type Plan struct {
 	Version   string        `json:"version"`
 	Key       string        `json:"key"` // of source, options and version; equal keys mean equal output
@@ -63,12 +63,18 @@ type SourceInfo struct {
 
 // PlannedTask is a part of the conversion that is done as one.
 type PlannedTask struct {
-	Records  int64          `json:"records"`
-	Bytes    int64          `json:"bytes"` // to be read from the source
-	Shards   []PlannedShard `json:"shards"`
-	Offset   int64          `json:"offset"` // of the section in the plan file
-	Length   int64          `json:"length"`
-	Checksum uint32         `json:"checksum"` // masked CRC-32C of the section
+	Records int64           `json:"records"`
+	Bytes   int64           `json:"bytes"` // to be read from the source
+	Shards  []PlannedShard  `json:"shards"`
+	Windows []PlannedWindow `json:"windows"`
+}
+
+// PlannedWindow is a run of chunks that is read and shuffled as one. Its records are a section of the plan file.
+type PlannedWindow struct {
+	Records  int64  `json:"records"`
+	Offset   int64  `json:"offset"` // of the section in the plan file
+	Length   int64  `json:"length"`
+	Checksum uint32 `json:"checksum"` // masked CRC-32C of the section
 }
 
 // PlannedShard is a shard before it is written. A shard belongs to exactly one task.
@@ -132,7 +138,7 @@ func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir s
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	plan := &Plan{Version: Version, Options: opts, Source: SourceInfo{Bytes: src.Size(), ETag: opts.SourceETag}, Window: sz.window}
+	plan := &Plan{Version: Version, Options: opts, Source: SourceInfo{Bytes: src.Size(), ETag: opts.SourceETag}}
 	plan.Key = planKey(plan)
 	kind, err := archive.Detect(ctx, src)
 	if err != nil {
@@ -158,6 +164,7 @@ func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir s
 		return nil, err
 	}
 	plan.Format = p.reader.Format().Name
+	p.records = make([]planned, 0, p.Len())
 	index, err := p.reader.Index(ctx, p, p)
 	if err != nil {
 		return nil, err
@@ -382,27 +389,39 @@ func (p *planner) write(plan *Plan, name string, sz sizing) (err error) {
 		if start == end {
 			continue
 		}
-		plan.Tasks = append(plan.Tasks, p.writeTask(w, order[start:end]))
+		plan.Tasks = append(plan.Tasks, p.writeTask(w, order[start:end], sz.window))
 		start = end
 	}
 	plan.nameShards()
 	return w.commit(plan)
 }
 
-// writeTask writes a task's section and gives it its shards.
-func (p *planner) writeTask(w *planWriter, order []int) PlannedTask {
-	task := PlannedTask{Offset: w.offset}
-	var bySplit [len(dataset.Splits)]int64
+// writeTask writes the sections of a task's windows and gives it its shards.
+func (p *planner) writeTask(w *planWriter, order []int, window int64) PlannedTask {
+	var task PlannedTask
 	for _, i := range order {
-		c := p.chunks[i]
-		w.beginChunk(c.off, c.size, c.end-c.first)
-		for r := c.first; r < c.end; r++ {
-			bySplit[p.records[r].split] += p.recordBytes(r)
-			w.record(c.off, p.entryOf(r), p.records[r])
+		task.Bytes += p.chunks[i].size
+	}
+	var bySplit [len(dataset.Splits)]int64
+	windows := int(max(1, (task.Bytes+window-1)/window))
+	start := 0
+	for _, end := range cut(windows, len(order), func(i int) int64 { return p.chunks[order[i]].size }) {
+		if start == end {
+			continue
 		}
-		w.endChunk()
-		task.Records += int64(c.end - c.first)
-		task.Bytes += c.size
+		var records int64
+		for _, i := range order[start:end] {
+			c := p.chunks[i]
+			w.chunk(c.off, c.size, c.end-c.first)
+			for r := c.first; r < c.end; r++ {
+				bySplit[p.records[r].split] += p.recordBytes(r)
+				w.record(c.off, p.entryOf(r), p.records[r])
+			}
+			records += int64(c.end - c.first)
+		}
+		task.Records += records
+		task.Windows = append(task.Windows, w.endSection(records))
+		start = end
 	}
 	for s, bytes := range bySplit {
 		if bytes == 0 {
@@ -413,7 +432,6 @@ func (p *planner) writeTask(w *planWriter, order []int) PlannedTask {
 			task.Shards = append(task.Shards, PlannedShard{Split: dataset.Splits[s], Bytes: bytes / n})
 		}
 	}
-	task.Length, task.Checksum = w.offset-task.Offset, w.endSection()
 	return task
 }
 

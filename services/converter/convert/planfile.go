@@ -17,7 +17,7 @@ import (
 
 // A plan file is
 //
-//	the sections of the tasks, one after the other
+//	the sections of the windows, one after the other
 //	the Plan as JSON
 //	uint64 length of the JSON, little-endian; 8 bytes planMagic
 //
@@ -37,8 +37,7 @@ type planWriter struct {
 	w       *bufio.Writer
 	name    string
 	offset  int64
-	buf     []byte
-	section []byte // of the task at hand
+	section []byte // of the window at hand
 	done    bool
 }
 
@@ -50,27 +49,23 @@ func newPlanWriter(name string) (*planWriter, error) {
 	return &planWriter{file: f, w: bufio.NewWriterSize(f, 1<<18), name: name}, nil
 }
 
-func (w *planWriter) beginChunk(off, size int64, records int) {
-	w.buf = appendUvarints(w.buf[:0], off, size, int64(records))
+func (w *planWriter) chunk(off, size int64, records int) {
+	w.section = appendUvarints(w.section, off, size, int64(records))
 }
 
 func (w *planWriter) record(chunkOff int64, e *archive.Entry, r planned) {
-	w.buf = binary.AppendUvarint(w.buf, uint64(len(e.Path)))
-	w.buf = append(w.buf, e.Path...)
-	w.buf = appendUvarints(w.buf, e.Offset-chunkOff, e.Extent, e.Packed, e.Size, int64(e.CRC32), int64(e.Method), int64(r.label)+1, int64(r.split))
+	w.section = binary.AppendUvarint(w.section, uint64(len(e.Path)))
+	w.section = append(w.section, e.Path...)
+	w.section = appendUvarints(w.section, e.Offset-chunkOff, e.Extent, e.Packed, e.Size, int64(e.CRC32), int64(e.Method), int64(r.label)+1, int64(r.split))
 }
 
-func (w *planWriter) endChunk() {
-	w.offset += int64(len(w.buf))
-	w.section = append(w.section, w.buf...)
-}
-
-// endSection writes the section and returns its checksum. A failure to write shows at commit.
-func (w *planWriter) endSection() uint32 {
-	sum := tfrecord.MaskedCRC(w.section)
+// endSection writes the section. A failure to write shows at commit.
+func (w *planWriter) endSection(records int64) PlannedWindow {
+	p := PlannedWindow{Records: records, Offset: w.offset, Length: int64(len(w.section)), Checksum: tfrecord.MaskedCRC(w.section)}
 	w.w.Write(w.section) //nolint:errcheck,gosec // bufio keeps the error for Flush
+	w.offset += p.Length
 	w.section = w.section[:0]
-	return sum
+	return p
 }
 
 func (w *planWriter) commit(p *Plan) error {
@@ -142,31 +137,31 @@ func OpenPlan(ctx context.Context, file source.Source) (*Plan, error) {
 	return p, nil
 }
 
-// taskRecord is a record as a task sees it.
+// taskRecord is a record as a worker sees it.
 type taskRecord struct {
 	entry archive.Entry // Offset is relative to the chunk
 	label int32
 	split int8
 }
 
-// taskChunk is a chunk as a task sees it.
+// taskChunk is a chunk as a worker sees it.
 type taskChunk struct {
 	off, size int64
 	records   []taskRecord
 	data      []byte // within the window's buffer, while that is held
 }
 
-// readTask reads a task's section.
-func (p *Plan) readTask(ctx context.Context, t *PlannedTask) ([]taskChunk, error) {
-	section := make([]byte, t.Length)
-	if err := p.file.ReadAt(ctx, section, t.Offset); err != nil {
+// readWindow reads a window's section.
+func (p *Plan) readWindow(ctx context.Context, w *PlannedWindow) ([]taskChunk, error) {
+	section := make([]byte, w.Length)
+	if err := p.file.ReadAt(ctx, section, w.Offset); err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
-	if tfrecord.MaskedCRC(section) != t.Checksum {
+	if tfrecord.MaskedCRC(section) != w.Checksum {
 		return nil, errPlanFile
 	}
 	r := sectionReader{b: section, text: string(section)}
-	all := make([]taskRecord, 0, t.Records)
+	all := make([]taskRecord, 0, w.Records)
 	var chunks []taskChunk
 	for len(r.b) > 0 && !r.bad {
 		c := taskChunk{off: r.uvarint(), size: r.uvarint()}
@@ -186,7 +181,7 @@ func (p *Plan) readTask(ctx context.Context, t *PlannedTask) ([]taskChunk, error
 		c.records = all[first:len(all):len(all)]
 		chunks = append(chunks, c)
 	}
-	if r.bad || int64(len(all)) != t.Records {
+	if r.bad || int64(len(all)) != w.Records {
 		return nil, errPlanFile
 	}
 	return chunks, nil

@@ -110,10 +110,6 @@ func RunTask(ctx context.Context, t Task) (*TaskResult, error) {
 	if err := scratch.Check(t.Scratch, need); err != nil {
 		return nil, err
 	}
-	var err error
-	if r.chunks, err = t.Plan.readTask(ctx, r.planned); err != nil {
-		return nil, err
-	}
 	defer r.discard()
 	return r.run(ctx)
 }
@@ -123,7 +119,6 @@ type runner struct {
 	Task
 	planned *PlannedTask
 	reader  dataset.Reader
-	chunks  []taskChunk
 	shards  []*shard
 
 	examples, leftOut, bad, bytes atomic.Int64

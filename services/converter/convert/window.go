@@ -25,22 +25,19 @@ type recordRef struct{ chunk, record int32 }
 // two buffers are the task's byte budget: reading is ahead by one window and no more.
 func (r *runner) readWindows(ctx context.Context, free chan *windowBuffer, out []chan *windowBuffer) error {
 	const shuffling = 2
-	n := int(max(1, (r.planned.Bytes+r.Plan.Window-1)/r.Plan.Window))
 	bySplit := r.shardsBySplit()
 	dealt := make([]int, len(dataset.Splits))
-	start := 0
-	for _, end := range cut(n, len(r.chunks), func(i int) int64 { return r.chunks[i].size }) {
-		if start == end {
-			continue
-		}
+	for i := range r.planned.Windows {
 		var b *windowBuffer
 		select {
 		case b = <-free:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		b.chunks = r.chunks[start:end]
-		start = end
+		var err error
+		if b.chunks, err = r.Plan.readWindow(ctx, &r.planned.Windows[i]); err != nil {
+			return err
+		}
 		rng := newRandom(r.Plan.Options.Seed, shuffling^uint64(b.chunks[0].off)<<8) //nolint:gosec // offsets aren't negative
 		b.deal(&rng, bySplit, dealt, len(r.shards))
 		if err := b.read(ctx, r); err != nil {

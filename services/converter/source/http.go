@@ -118,6 +118,10 @@ func (h *HTTP) attempt(ctx context.Context, p []byte, off int64) (int, error) {
 		return 0, backoff.Permanent(fmt.Errorf("asked for %q, the store answered %q", want, res.Header.Get("Content-Range")))
 	}
 	n, err := io.ReadFull(res.Body, p)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		// Not passed on as it is: to the reader of an archive, EOF means that the archive is cut short.
+		return n, fmt.Errorf("the store sent %d of %d bytes", n, len(p))
+	}
 	return n, withoutURL(err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 
@@ -36,6 +37,9 @@ func main() {
 	opts.Splits = convert.Fractions{Train: f.Train, Validation: f.Validation, Test: f.Test}
 	if f.Full {
 		opts.Validation = dataset.Full
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(200 << 20) // what is not in use is collected before memory grows beyond it
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -31,7 +31,7 @@ type kind int
 
 const (
 	other    kind = iota // nothing that this format reads
-	image                // an image that is read
+	imaged               // an image that is read
 	unread               // an image of a kind that is not read
 	archived             // an archive within the archive
 )
@@ -39,7 +39,7 @@ const (
 func kindOf(name string) kind {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".png", ".jpg", ".jpeg", ".jpe", ".jfif":
-		return image
+		return imaged
 	case ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl":
 		return unread
 	case ".zip", ".tar", ".gz", ".tgz", ".zst", ".bz2", ".xz", ".7z", ".rar":
@@ -53,7 +53,7 @@ func (Reader) Detect(files dataset.Files) dataset.Match {
 	n := 0
 	for i := range files.Len() {
 		f := files.At(i)
-		if k := kindOf(f.Path); k == image || k == unread {
+		if k := kindOf(f.Path); k == imaged || k == unread {
 			n++
 		}
 	}
@@ -90,7 +90,7 @@ func (Reader) Index(ctx context.Context, files dataset.Files, found dataset.List
 		case unread:
 			found.LeaveOut(i, reject.UnsupportedImage, "images of this kind are not read; convert it to PNG or JPEG")
 			continue
-		case image:
+		case imaged:
 		}
 		p := l.place(f.Path)
 		label, ok := labels[p.class]

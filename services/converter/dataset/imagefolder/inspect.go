@@ -143,24 +143,24 @@ func pngHeader(ihdr []byte) (info, *problem) {
 // ITU-T T.81, annex B. What follows EOI is ignored, as decoders do.
 func inspectJPEG(data []byte) (info, *problem) {
 	const (
-		sof0, sof2, sof15        = 0xc0, 0xc2, 0xcf
-		dht, jpg, dac            = 0xc4, 0xc8, 0xcc
-		rst0, rst7, soi, eoi     = 0xd0, 0xd7, 0xd8, 0xd9
-		sos, tem, stuffed, fill_ = 0xda, 0x01, 0x00, 0xff
+		sof0, sof2, sof15         = 0xc0, 0xc2, 0xcf
+		dht, jpg, dac             = 0xc4, 0xc8, 0xcc
+		rst0, rst7, soi, eoi      = 0xd0, 0xd7, 0xd8, 0xd9
+		sos, tem, stuffed, filler = 0xda, 0x01, 0x00, 0xff
 	)
+	const noEnd = "the JPEG ends before its end marker"
 	in := info{encoding: "jpeg"}
 	hasFrame, hasScan := false, false
-	short := truncated("the JPEG ends before its end marker")
 	pos := 2
 	for {
 		if pos+2 > len(data) {
-			return in, short
+			return in, truncated(noEnd)
 		}
 		if data[pos] != 0xff {
 			return in, malformed("the JPEG has data where a marker must be")
 		}
 		marker := data[pos+1]
-		if marker == fill_ { // any number of 0xff may precede a marker
+		if marker == filler { // any number of 0xff may precede a marker
 			pos++
 			continue
 		}
@@ -177,7 +177,7 @@ func inspectJPEG(data []byte) (info, *problem) {
 			return in, malformed("the JPEG has a marker where it can't be")
 		}
 		if pos+2 > len(data) {
-			return in, short
+			return in, truncated(noEnd)
 		}
 		length := int(binary.BigEndian.Uint16(data[pos:]))
 		if length < 2 {

@@ -58,7 +58,7 @@ func findLayout(files dataset.Files) layout {
 
 // below returns the rest of an image's path below the root.
 func (l layout) below(path string) (string, bool) {
-	if k := kindOf(path); k != image && k != unread {
+	if k := kindOf(path); k != imaged && k != unread {
 		return "", false
 	}
 	return strings.CutPrefix(path, l.root)
@@ -127,7 +127,7 @@ func (l layout) classNames(files dataset.Files) ([]string, error) {
 	last := ""                      // archives are mostly in order, so most files need no further look
 	for i := range files.Len() {
 		f := files.At(i)
-		if kindOf(f.Path) != image {
+		if kindOf(f.Path) != imaged {
 			continue
 		}
 		class := l.place(f.Path).class

@@ -1,0 +1,193 @@
+package imagefolder_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/dataset/datasettest"
+	"github.com/trainyard/trainyard/services/converter/dataset/imagefolder"
+	"github.com/trainyard/trainyard/services/converter/reject"
+)
+
+// picture is a small image whose pixels depend on n.
+func picture(n int) image.Image {
+	img := image.NewRGBA(image.Rect(0, 0, 17, 13))
+	for i := range img.Pix {
+		img.Pix[i] = byte(i*n + i/7)
+	}
+	return img
+}
+
+func pngOf(t *testing.T, img image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func jpegOf(t *testing.T, img image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestConformance(t *testing.T) {
+	p, j := pngOf(t, picture(1)), jpegOf(t, picture(2))
+	datasettest.Run(t, imagefolder.Reader{}, []datasettest.Case{
+		{
+			Name: "two classes with strays",
+			Files: []datasettest.File{
+				{Path: "README.txt", Data: []byte("about")},
+				{Path: "logo.png", Data: p},
+				{Path: "cats/1.png", Data: p},
+				{Path: "cats/deep/er/2.JPG", Data: j},
+				{Path: "dogs/1.png", Data: j}, // misnamed; the content counts
+				{Path: "dogs/2.png", Data: p[:len(p)-20]},
+				{Path: "dogs/3.webp", Data: []byte("RIFF")},
+				{Path: "dogs/4.jpg", Data: nil},
+				{Path: "dogs/5.zip", Data: []byte("PK")},
+			},
+			Classes: []string{"cats", "dogs"},
+			Labels:  map[string]int{"cats/1.png": 0, "cats/deep/er/2.JPG": 0, "dogs/1.png": 1},
+			LeftOut: map[string]reject.Reason{
+				"README.txt": reject.NotData, "logo.png": reject.NoClassFolder, "dogs/2.png": reject.TruncatedImage,
+				"dogs/3.webp": reject.UnsupportedImage, "dogs/4.jpg": reject.EmptyFile, "dogs/5.zip": reject.NestedArchive,
+			},
+		},
+		{
+			Name: "split folders",
+			Files: []datasettest.File{
+				{Path: "train/a/1.png", Data: p}, {Path: "train/b/1.png", Data: p},
+				{Path: "val/a/1.png", Data: p}, {Path: "Test/b/1.png", Data: p},
+			},
+			Classes: []string{"a", "b"},
+			Labels:  map[string]int{"train/a/1.png": 0, "train/b/1.png": 1, "val/a/1.png": 0, "Test/b/1.png": 1},
+			Splits: map[string]dataset.Split{
+				"train/a/1.png": dataset.Train, "train/b/1.png": dataset.Train, "val/a/1.png": dataset.Validation, "Test/b/1.png": dataset.Test,
+			},
+			LeftOut: map[string]reject.Reason{},
+		},
+		{
+			Name: "classes that are called like splits",
+			Files: []datasettest.File{
+				{Path: "train/1.png", Data: p}, {Path: "test/1.png", Data: p}, {Path: "plane/1.png", Data: p},
+			},
+			Classes: []string{"plane", "test", "train"},
+			Labels:  map[string]int{"plane/1.png": 0, "test/1.png": 1, "train/1.png": 2},
+			LeftOut: map[string]reject.Reason{},
+		},
+		{
+			Name:    "a single split folder is a wrapper",
+			Files:   []datasettest.File{{Path: "train/a/1.png", Data: p}, {Path: "train/b/1.png", Data: p}},
+			Classes: []string{"a", "b"},
+			Labels:  map[string]int{"train/a/1.png": 0, "train/b/1.png": 1},
+			LeftOut: map[string]reject.Reason{},
+		},
+	})
+}
+
+type paths []string
+
+func (p paths) Len() int              { return len(p) }
+func (p paths) At(i int) dataset.File { return dataset.File{Path: p[i], Size: 1} }
+
+type nobody struct{}
+
+func (nobody) Record(dataset.Record)               {}
+func (nobody) LeaveOut(int, reject.Reason, string) {}
+
+func TestIndexRejects(t *testing.T) {
+	tests := []struct {
+		name   string
+		files  paths
+		reason reject.Reason
+		says   string
+	}{
+		{"one class", paths{"zero/1.png", "zero/2.png"}, reject.TooFewClasses, `only one class folder, "zero"`},
+		{"one class, wrapped", paths{"digits/zero/1.png", "digits/zero/2.png"}, reject.TooFewClasses, "cats/1.jpg"},
+		{"no folders", paths{"1.png", "2.png"}, reject.TooFewClasses, "no class folder"},
+		{"classes that differ in case", paths{"Cat/1.png", "cat/2.png", "dog/1.png"}, reject.DuplicateClasses, "Cat"},
+		{"classes that differ in Unicode form", paths{"caf\u00e9/1.png", "cafe\u0301/2.png"}, reject.DuplicateClasses, "accent"},
+		{"a class that ends with a space", paths{"cat /1.png", "dog/1.png"}, reject.InvalidClassName, "cat "},
+		{"a class with a long name", paths{strings.Repeat("x", 257) + "/1.png", "dog/1.png"}, reject.InvalidClassName, "256"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := imagefolder.Reader{}.Index(context.Background(), tt.files, nobody{})
+			var rejected *reject.Error
+			if !errors.As(err, &rejected) || rejected.Reason != tt.reason || !strings.Contains(rejected.Message, tt.says) {
+				t.Errorf("got %v, want %s that says %q", err, tt.reason, tt.says)
+			}
+		})
+	}
+}
+
+func TestFeaturesFollowTheImages(t *testing.T) {
+	grey := image.NewGray(image.Rect(0, 0, 3, 3))
+	tests := []struct {
+		name               string
+		images             [][]byte
+		encoding, channels string
+	}{
+		{"grey PNG", [][]byte{pngOf(t, grey)}, "png", "1"},
+		{"grey JPEG", [][]byte{jpegOf(t, grey)}, "jpeg", "1"},
+		{"colour PNG", [][]byte{pngOf(t, picture(1))}, "png", "3"},
+		{"palette PNG", [][]byte{pngOf(t, image.NewPaletted(image.Rect(0, 0, 3, 3), color.Palette{color.White, color.Black}))}, "png", "3"},
+		{"mixed kinds", [][]byte{pngOf(t, grey), jpegOf(t, grey)}, "", "1"},
+		{"mixed depths", [][]byte{pngOf(t, grey), pngOf(t, picture(1))}, "png", "3"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var stats dataset.Stats
+			e := imagefolder.Reader{}.NewEncoder(dataset.Options{Validation: dataset.Structure})
+			for _, data := range tt.images {
+				if _, err := e.Encode(nil, dataset.Item{Path: "a/1.png"}, bare(data), &stats); err != nil {
+					t.Fatal(err)
+				}
+			}
+			features := imagefolder.Reader{}.Features([]string{"a", "b"}, &stats)
+			i := slices.IndexFunc(features, func(f dataset.Feature) bool { return f.Name == "image" })
+			got := features[i].JSON["image"].(map[string]any)
+			encoding, _ := got["encodingFormat"].(string)
+			dimensions := got["shape"].(map[string]any)["dimensions"].([]string)
+			if encoding != tt.encoding || dimensions[2] != tt.channels {
+				t.Errorf("encoding %q, channels %s; want %q, %s", encoding, dimensions[2], tt.encoding, tt.channels)
+			}
+		})
+	}
+}
+
+type bare []byte
+
+func (b bare) Size() int           { return len(b) }
+func (b bare) Fill(p []byte) error { copy(p, b); return nil }
+
+func TestEncodeDoesNotAllocate(t *testing.T) {
+	data := jpegOf(t, picture(3))
+	e := imagefolder.Reader{}.NewEncoder(dataset.Options{Validation: dataset.Structure})
+	var stats dataset.Stats
+	var body dataset.Body = bare(data)
+	buf := make([]byte, 0, 1<<16)
+	allocs := testing.AllocsPerRun(100, func() {
+		if _, err := e.Encode(buf, dataset.Item{Path: "a/1.jpg", Label: 3}, body, &stats); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations a record", allocs)
+	}
+}
