@@ -103,8 +103,9 @@ func (s *Service) receiveMessage(ctx context.Context, _ call, in receiveInput) (
 		case <-woken:
 		case <-timer.C:
 		case <-ctx.Done():
+			// The receiver went away, or the service is ending and it may ask again.
 			timer.Stop()
-			return receiveOutput{}, ctx.Err()
+			return receiveOutput{}, nil
 		}
 		timer.Stop()
 	}
