@@ -1,0 +1,36 @@
+import type { Status } from "./types";
+
+/** What the API answered instead of a result. Its message says how to mend it. */
+export class ApiError extends Error {
+  /** HTTP status. */
+  readonly status: number;
+  /** An ErrorReason's name; empty when the answer bears none (a proxy's page, for example). */
+  readonly reason: string;
+  readonly metadata: Readonly<Record<string, string>>;
+
+  constructor(status: number, body: Status | undefined) {
+    super(body?.message ?? `The server answered with HTTP status ${status}. Try again in a moment.`);
+    this.name = "ApiError";
+    this.status = status;
+    const info = body?.details?.find((detail) => detail["@type"] === "type.googleapis.com/google.rpc.ErrorInfo");
+    this.reason = typeof info?.reason === "string" ? info.reason : "";
+    this.metadata = (info?.metadata ?? {}) as Record<string, string>;
+  }
+}
+
+/** Whether the same call may succeed when it is repeated: no answer came, or the server says it can't now. */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof ApiError) {
+    return error.status === 408 || error.status === 429 || error.status >= 500;
+  }
+  // What fetch throws when no answer came.
+  return error instanceof TypeError;
+}
+
+/** The text of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  if (error instanceof TypeError) {
+    return "The server can't be reached. Is it running, and is this computer online?";
+  }
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,23 @@
+import type { components } from "trainyard-api";
+
+type Schemas = components["schemas"];
+
+export type Dataset = Schemas["trainyard.ingest.v1.Dataset"];
+export type Version = Schemas["trainyard.ingest.v1.Version"];
+export type VersionState = Schemas["trainyard.ingest.v1.Version.State"];
+export type ConversionOptions = Schemas["trainyard.ingest.v1.ConversionOptions"];
+export type ConversionProgress = Schemas["trainyard.ingest.v1.ConversionProgress"];
+export type SignedPart = Schemas["trainyard.ingest.v1.SignedPart"];
+export type Rejection = Schemas["trainyard.converter.v1.Rejection"];
+export type Recipe = Schemas["trainyard.training.v1.Recipe"];
+export type Parameter = Schemas["trainyard.training.v1.Parameter"];
+export type BaseDataset = Schemas["trainyard.training.v1.BaseDataset"];
+export type TrainingJob = Schemas["trainyard.training.v1.TrainingJob"];
+export type JobState = Schemas["trainyard.training.v1.TrainingJob.State"];
+export type Phase = Schemas["trainyard.training.v1.Phase"];
+export type MetricPoint = Schemas["trainyard.training.v1.MetricPoint"];
+export type LogLine = Schemas["trainyard.training.v1.LogLine"];
+export type Model = Schemas["trainyard.training.v1.Model"];
+export type Failure = Schemas["trainyard.errors.v1.Failure"];
+export type Event = Schemas["trainyard.notification.v1.Event"];
+export type Status = Schemas["google.rpc.Status"];

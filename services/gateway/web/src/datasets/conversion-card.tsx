@@ -1,0 +1,35 @@
+import { Progress, Stack, Text } from "@mantine/core";
+
+import type { Version } from "../api/types";
+import { bytes, count } from "../ui/format";
+import { Card } from "../ui/page";
+
+/** How far the converter is; follows live. */
+export function ConversionCard({ version }: { version: Version }) {
+  const progress = version.progress ?? {};
+  const done = progress.doneExamples ?? 0;
+  const total = progress.totalExamples ?? 0;
+  const share = total > 0 ? (done / total) * 100 : undefined;
+  return (
+    <Card title="Conversion">
+      <Stack gap="xs">
+        <Progress
+          value={share ?? 100}
+          animated={share === undefined}
+          striped={share === undefined}
+          aria-label="Conversion progress"
+          aria-valuetext={share === undefined ? "not known yet" : `${Math.floor(share)} %`}
+          size="lg"
+        />
+        <Text size="sm" aria-live="polite">
+          {version.state === "UPLOADED"
+            ? "Waiting for the converter."
+            : total === 0
+              ? "Looking through the archive."
+              : `${count(done)} of ${count(total)} examples, ${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)} read.`}
+          {(progress.rejectedCount ?? 0) > 0 && ` ${count(progress.rejectedCount)} files left out so far.`}
+        </Text>
+      </Stack>
+    </Card>
+  );
+}

@@ -1,0 +1,44 @@
+import { Button, FileButton, Text } from "@mantine/core";
+import { useState } from "react";
+
+/** Takes one file, dropped or chosen. */
+export function FileDrop({ label, onFile }: { label: string; onFile: (file: File) => void }) {
+  const [over, setOver] = useState(false);
+  return (
+    <div
+      className="drop"
+      data-over={over || undefined}
+      onDragOver={(event) => {
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={(event) => {
+        event.preventDefault();
+        setOver(false);
+        const file = event.dataTransfer.files[0];
+        if (file !== undefined) {
+          onFile(file);
+        }
+      }}
+    >
+      <ChooseFile label={label} onFile={onFile} />
+      <Text size="sm" c="dimmed">
+        or drop it here. A zip or tar with one folder of images for each class, of any size.
+      </Text>
+    </div>
+  );
+}
+
+/** A button that opens the system's file dialog. */
+export function ChooseFile({ label, onFile }: { label: string; onFile: (file: File) => void }) {
+  return (
+    <FileButton onChange={(file) => file && onFile(file)} inputProps={{ "aria-label": label }}>
+      {(props) => (
+        <Button variant="default" {...props}>
+          {label}
+        </Button>
+      )}
+    </FileButton>
+  );
+}

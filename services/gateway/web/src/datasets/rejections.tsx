@@ -1,0 +1,54 @@
+import { Button, Code, Loader, Table, Text } from "@mantine/core";
+
+import { useRejections } from "../api/queries";
+import type { Version } from "../api/types";
+import { count, printable } from "../ui/format";
+import { ErrorNote } from "../ui/outcome";
+
+/** The files that were left out of a version, each with its reason. */
+export function Rejections({ version }: { version: Version }) {
+  const ended = version.state === "READY" || version.state === "FAILED";
+  const query = useRejections(version.name ?? "", ended);
+  const rejections = query.data?.pages.flatMap((page) => page.rejections ?? []) ?? [];
+  return (
+    <>
+      <Text size="sm" mb="xs">
+        {count(version.rejectedCount)} {version.rejectedCount === 1 ? "file was" : "files were"} left out.
+      </Text>
+      {query.error && version.state === "READY" && (
+        <ErrorNote title="Can't show the list" error={query.error} onRetry={() => void query.refetch()} />
+      )}
+      {query.isLoading && <Loader aria-label="Loading the list" />}
+      {rejections.length > 0 && (
+        <Table aria-label="Files left out">
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>File</Table.Th>
+              <Table.Th>Why</Table.Th>
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {rejections.map((rejection, index) => (
+              <Table.Tr key={index}>
+                <Table.Td className="name">{printable(rejection.path)}</Table.Td>
+                <Table.Td className="name">
+                  {printable(rejection.message)} <Code>{rejection.reason}</Code>
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      )}
+      {query.hasNextPage && (
+        <Button
+          variant="default"
+          mt="sm"
+          onClick={() => void query.fetchNextPage()}
+          loading={query.isFetchingNextPage}
+        >
+          Show more
+        </Button>
+      )}
+    </>
+  );
+}

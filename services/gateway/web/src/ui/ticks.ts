@@ -1,0 +1,19 @@
+/** Round values that span the given ones, about `wanted` of them, steps of 1, 2 or 5 times a power of ten. */
+export function ticks(values: number[], wanted: number): number[] {
+  let low = Math.min(...values);
+  let high = Math.max(...values);
+  if (!Number.isFinite(low) || !Number.isFinite(high)) {
+    return [0, 1];
+  }
+  if (low === high) {
+    const room = Math.abs(low) / 2 || 1;
+    low -= room;
+    high += room;
+  }
+  const rough = (high - low) / wanted;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10) * power;
+  const first = Math.floor(low / step);
+  const last = Math.ceil(high / step);
+  return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
+}
