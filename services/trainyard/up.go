@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/trainyard/trainyard/services/converter"
+	"github.com/trainyard/trainyard/services/gateway"
+	"github.com/trainyard/trainyard/services/ingest"
+	"github.com/trainyard/trainyard/services/internal/auth"
+	"github.com/trainyard/trainyard/services/internal/awscfg"
+	"github.com/trainyard/trainyard/services/internal/boot"
+	"github.com/trainyard/trainyard/services/localcloud"
+	localsagemaker "github.com/trainyard/trainyard/services/localcloud/sagemaker"
+	"github.com/trainyard/trainyard/services/notification"
+	"github.com/trainyard/trainyard/services/training"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+const (
+	localProject = "local"
+	trainerImage = "trainyard-trainer"
+	// localFileSystem is an EFS file system that every local suite has, in DIR/efs.
+	localFileSystem = "fs-00000001"
+)
+
+type upCommand struct {
+	boot.LogConfig
+	Data         string            `help:"Folder for everything the suite keeps; made if it isn't there." type:"path" default:"${data}"`
+	HTTP         string            `name:"http" help:"Address of the page and the REST API." default:"127.0.0.1:8080"`
+	GRPC         string            `name:"grpc" help:"Address of the gRPC API." default:"127.0.0.1:9090"`
+	AWS          string            `name:"aws" help:"Address of the local S3, SQS and SageMaker." default:"127.0.0.1:4566"`
+	Admin        string            `help:"Address for /metrics, /healthz and /readyz; empty means none."`
+	Store        string            `help:"PostgreSQL address for all services; by default each has a SQLite file in the data folder."`
+	BaseDatasets string            `help:"List of base datasets (JSON or YAML); by default base-datasets.yaml in the data folder, where there is one." type:"path"`
+	FileSystem   map[string]string `help:"More file systems for training: fs-ID=EFS:FOLDER or fs-ID=FSxLustre:FOLDER. fs-00000001 is EFS in the data folder's efs." mapsep:"none"`
+	Trainer      string            `help:"Command that is run as the training image; by default the repository's trainer in its .venv."`
+	Config       string            `hidden:""`
+}
+
+// Run runs the suite until Ctrl-C: localcloud, then the five services on one gRPC server, as each would run alone.
+func (c *upCommand) Run(ctx context.Context) error {
+	begin := time.Now()
+	log, err := boot.NewLogger(c.LogConfig)
+	if err != nil {
+		return err
+	}
+	flush, err := boot.Tracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	if err := os.MkdirAll(filepath.Join(c.Data, "efs"), 0o700); err != nil {
+		return err
+	}
+	tokens, err := openLocalTokens(c.Data)
+	if err != nil {
+		return err
+	}
+	cloud, err := c.localcloud(ctx, log)
+	if err != nil {
+		return err
+	}
+	// localcloud ends last, so that services can give their work back to it.
+	cloudCtx, stopCloud := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancelCause(ctx)
+	cloudEnded := make(chan error, 1)
+	go func() {
+		err := cloud.Run(cloudCtx)
+		cancel(err)
+		cloudEnded <- errors.Join(err, cloud.Close())
+	}()
+	err = c.serve(ctx, cloud, tokens, log, begin)
+	stopCloud()
+	return errors.Join(err, <-cloudEnded)
+}
+
+func (c *upCommand) localcloud(ctx context.Context, log *zap.Logger) (*localcloud.Unit, error) {
+	program, err := trainerProgram(c.Trainer)
+	if err != nil {
+		log.Warn("training jobs will fail", zap.Error(err))
+	}
+	cfg := localcloud.Config{DataDir: filepath.Join(c.Data, "localcloud"), Addr: c.AWS}
+	cfg.SageMaker.Images = map[string]localsagemaker.Program{}
+	if err == nil {
+		cfg.SageMaker.Images[trainerImage] = program
+	}
+	cfg.SageMaker.FileSystems = map[string]localsagemaker.FileSystem{localFileSystem: {Type: "EFS", Dir: filepath.Join(c.Data, "efs")}}
+	for id, value := range c.FileSystem {
+		kind, dir, ok := strings.Cut(value, ":")
+		if !ok {
+			return nil, fmt.Errorf("--file-system %s=%s: write fs-ID=EFS:FOLDER or fs-ID=FSxLustre:FOLDER", id, value)
+		}
+		cfg.SageMaker.FileSystems[id] = localsagemaker.FileSystem{Type: kind, Dir: dir}
+	}
+	return localcloud.New(ctx, cfg, localcloud.Deps{Logger: log})
+}
+
+// serve runs the services on localcloud.
+func (c *upCommand) serve(ctx context.Context, cloud *localcloud.Unit, tokens localTokens, log *zap.Logger, begin time.Time) error {
+	process, err := boot.NewProcess(boot.ServerConfig{
+		GRPC: c.GRPC, Admin: c.Admin, AuthTokens: tokens.file, Reflection: true, ShutdownTimeout: 2 * time.Second,
+	}, log)
+	if err != nil {
+		return err
+	}
+	units, page, err := c.units(ctx, cloud, process, tokens, log)
+	if err != nil {
+		for i := len(units) - 1; i >= 0; i-- {
+			err = errors.Join(err, units[i].Close())
+		}
+		return errors.Join(err, process.Close())
+	}
+	if err := writeLocal(local{URL: page, Token: tokens.user, Data: c.Data}); err != nil {
+		log.Warn("the command line won't find this suite by itself", zap.Error(err))
+	}
+	go func() {
+		if waitReady(ctx, page) {
+			fmt.Printf("trainyard ready: http=%s grpc=%s aws=%s data=%s in %.1fs\n", page, process.Addr(), cloud.Endpoint(), c.Data, time.Since(begin).Seconds())
+		}
+	}()
+	return process.Run(ctx, units...)
+}
+
+func (c *upCommand) units(ctx context.Context, cloud *localcloud.Unit, process *boot.Process, tokens localTokens, log *zap.Logger) (units []boot.Unit, page string, err error) {
+	add := func(u boot.Unit, err error) error {
+		if err == nil {
+			units = append(units, u)
+		}
+		return err
+	}
+	cfg, err := cloud.AWS(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	service, err := boot.Dial(process.Addr(), tokens.service)
+	if err != nil {
+		return nil, "", err
+	}
+	front, err := c.gateway(ctx, cloud, process, tokens, log)
+	if err != nil {
+		return nil, "", err
+	}
+	page = "http://" + front.Addr()
+	units = append(units, front)
+	select {
+	case <-cloud.Ready():
+	case <-ctx.Done():
+		return units, "", context.Cause(ctx)
+	}
+	made, err := localcloud.Provision(ctx, cfg, []string{page, strings.Replace(page, "127.0.0.1", "localhost", 1)})
+	if err != nil {
+		return units, "", err
+	}
+	err = add(notification.New(ctx, notification.Config{Store: c.store("notification")}, notification.Deps{Log: log.Named("notification"), Metrics: process.Metrics()}))
+	if err == nil {
+		err = add(c.ingest(ctx, cfg, made, service, log))
+	}
+	if err == nil {
+		err = add(c.converter(ctx, cfg, made, service, log))
+	}
+	if err == nil {
+		err = add(c.training(ctx, cfg, made, service, log))
+	}
+	return units, page, err
+}
+
+func (c *upCommand) store(service string) string {
+	if c.Store != "" {
+		return c.Store
+	}
+	return "sqlite:" + filepath.Join(c.Data, service+".db")
+}
+
+func (c *upCommand) ingest(ctx context.Context, cfg aws.Config, made localcloud.Resources, service grpc.ClientConnInterface, log *zap.Logger) (boot.Unit, error) {
+	return ingest.New(ctx, ingest.Config{
+		Store: c.store("ingest"), Bucket: made.Bucket, UploadsQueue: made.UploadsQueueURL,
+		ReconcileEvery: 3 * time.Second, ResendAfter: 15 * time.Second, LeaseDuration: 15 * time.Second,
+	}, ingest.Deps{
+		S3: awscfg.S3(cfg), Presigner: awscfg.Presigner(cfg, ""), SQS: sqs.NewFromConfig(cfg), Region: cfg.Region,
+		Notification: service, Log: log.Named("ingest"),
+	})
+}
+
+func (c *upCommand) converter(ctx context.Context, cfg aws.Config, made localcloud.Resources, service grpc.ClientConnInterface, log *zap.Logger) (boot.Unit, error) {
+	return converter.New(ctx, converter.Config{
+		Store: c.store("converter"), Bucket: made.Bucket, UploadsQueue: made.UploadsQueueURL, TasksQueue: made.TasksQueueURL,
+		Scratch: filepath.Join(c.Data, "scratch"), Visibility: 12 * time.Second, LeaseEvery: 4 * time.Second, MaxAttempts: 5,
+	}, converter.Deps{
+		S3: awscfg.S3(cfg), Presigner: awscfg.Presigner(cfg, ""), DownloadPresigner: awscfg.Presigner(cfg, ""),
+		SQS: sqs.NewFromConfig(cfg), Ingest: service, Log: log.Named("converter"),
+	})
+}
+
+func (c *upCommand) training(ctx context.Context, cfg aws.Config, made localcloud.Resources, service grpc.ClientConnInterface, log *zap.Logger) (boot.Unit, error) {
+	bases := c.BaseDatasets
+	if bases == "" {
+		if path := filepath.Join(c.Data, "base-datasets.yaml"); exists(path) {
+			bases = path
+		}
+	}
+	return training.New(ctx, training.Config{
+		Store: c.store("training"), Bucket: made.Bucket, Image: trainerImage, EventsQueue: made.TrainingEventURL, BaseDatasets: bases,
+		RoleARN: "arn:aws:iam::" + localcloud.AccountID + ":role/trainyard-training",
+		Subnets: []string{"subnet-00000001"}, SecurityGroups: []string{"sg-00000001"},
+		PollEvery: 2 * time.Second, LogEvery: time.Second,
+	}, training.Deps{
+		SageMaker: sagemaker.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg), S3: awscfg.S3(cfg), Presigner: awscfg.Presigner(cfg, ""),
+		SQS: sqs.NewFromConfig(cfg), Ingest: service, Notification: service, Log: log.Named("training"),
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// trainerProgram finds what runs as the training image: the repository's trainer beside this binary, in the environment that
+// scripts/install-python.sh makes.
+func trainerProgram(command string) (localsagemaker.Program, error) {
+	if command != "" {
+		return localsagemaker.Program{Argv: strings.Fields(command)}, nil
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return localsagemaker.Program{}, err
+	}
+	if binary, err = filepath.EvalSymlinks(binary); err != nil {
+		return localsagemaker.Program{}, err
+	}
+	root := filepath.Dir(filepath.Dir(binary))
+	python, source := filepath.Join(root, ".venv", "bin", "python"), filepath.Join(root, "services", "trainer")
+	if !exists(python) || !exists(source) {
+		return localsagemaker.Program{}, fmt.Errorf("no trainer at %s; run scripts/install-python.sh, or name one with --trainer", source)
+	}
+	return localsagemaker.Program{
+		Argv: []string{python, "-m", "trainyard_trainer", "train"},
+		Env:  map[string]string{"PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1"},
+	}, nil
+}
+
+// localTokens are a local suite's tokens. The user's and the service's stand in files that only their owner reads; the token file has
+// their digests.
+type localTokens struct {
+	file          string
+	user, service string
+}
+
+func openLocalTokens(data string) (localTokens, error) {
+	t := localTokens{file: filepath.Join(data, "tokens.json")}
+	var err error
+	if t.user, err = localToken(t.file, filepath.Join(data, "token"), "user", localProject, false); err != nil {
+		return t, err
+	}
+	t.service, err = localToken(t.file, filepath.Join(data, "service-token"), "service", "", true)
+	return t, err
+}
+
+func localToken(file, path, name, project string, service bool) (string, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // Our own file.
+	if err == nil && exists(file) {
+		return strings.TrimSpace(string(data)), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	token, err := auth.AddToken(file, name, project, service)
+	if err != nil {
+		return "", err
+	}
+	return token, auth.WriteSecret(path, []byte(token+"\n"))
+}
+
+// writeLocal tells the commands of the same user where the suite is.
+func writeLocal(l local) error {
+	path, err := localPath()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	data, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return auth.WriteSecret(path, data)
+}
+
+func waitReady(ctx context.Context, page string) bool {
+	for ctx.Err() == nil {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"/readyz", nil)
+		if err != nil {
+			return false
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return true
+			}
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
