@@ -1,0 +1,49 @@
+package grpcapi
+
+import (
+	"errors"
+
+	"google.golang.org/grpc/codes"
+
+	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
+	"github.com/trainyard/trainyard/services/internal/apierror"
+	"github.com/trainyard/trainyard/services/training/internal/job"
+	"github.com/trainyard/trainyard/services/training/internal/launch"
+	"github.com/trainyard/trainyard/services/training/recipe"
+	"github.com/trainyard/trainyard/services/training/spec"
+)
+
+// toStatus is the one place where this service's errors become the API's. What it can't name goes on as it is and is
+// answered with a fixed text.
+func toStatus(err error) error {
+	var (
+		notFound    *job.NotFoundError
+		unknown     *recipe.UnknownParameterError
+		invalid     *recipe.InvalidParameterError
+		field       *launch.FieldError
+		notReady    *launch.NotReadyError
+		unavailable *launch.UnavailableError
+		limit       *spec.Error
+	)
+	switch {
+	case errors.As(err, &notFound):
+		return apierror.NotFound(notFound.Name)
+	case errors.As(err, &unknown):
+		return apierror.New(codes.InvalidArgument, errorsv1.ErrorReason_PARAMETER_UNKNOWN, unknown.Error(),
+			"field", "training_job.parameters."+unknown.Name, "parameter", unknown.Name)
+	case errors.As(err, &invalid):
+		return apierror.New(codes.InvalidArgument, errorsv1.ErrorReason_PARAMETER_INVALID, invalid.Error(),
+			"field", "training_job.parameters."+invalid.Name, "parameter", invalid.Name, "value", invalid.Value, "limit", invalid.Limit)
+	case errors.As(err, &field):
+		return apierror.Invalid(field.Field, field.Message)
+	case errors.As(err, &notReady):
+		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, notReady.Error(),
+			"resource", notReady.Name, "state", notReady.State)
+	case errors.As(err, &unavailable):
+		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE,
+			"The ingest service, which knows the datasets, does not answer now; try again.")
+	case errors.As(err, &limit) && limit.Field != "":
+		return apierror.New(codes.InvalidArgument, errorsv1.ErrorReason_LIMIT_EXCEEDED, limit.Message, "field", "training_job."+limit.Field)
+	}
+	return err
+}

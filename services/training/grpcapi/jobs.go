@@ -1,0 +1,190 @@
+// Package grpcapi serves TrainingService, CatalogService and ModelService. It turns messages into calls of the domain and
+// back; the caller's project comes from its credentials, and another project's resource is not found.
+package grpcapi
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.einride.tech/aip/resourcename"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
+	"github.com/trainyard/trainyard/services/internal/apierror"
+	"github.com/trainyard/trainyard/services/internal/auth"
+	"github.com/trainyard/trainyard/services/training/internal/job"
+	"github.com/trainyard/trainyard/services/training/internal/joblog"
+	"github.com/trainyard/trainyard/services/training/internal/launch"
+	"github.com/trainyard/trainyard/services/training/recipe"
+)
+
+// maxLogBytes keeps a page of the log within a gRPC message.
+const maxLogBytes = 4 << 20
+
+// Training serves TrainingService.
+type Training struct {
+	trainingv1.UnimplementedTrainingServiceServer
+	Launcher *launch.Launcher
+	Jobs     *job.Store
+	Logs     joblog.Client
+	// Changed is called when there is something to do for the runner.
+	Changed func()
+}
+
+// CreateTrainingJob implements TrainingService.
+func (s *Training) CreateTrainingJob(ctx context.Context, req *trainingv1.CreateTrainingJobRequest) (*trainingv1.CreateTrainingJobResponse, error) {
+	project, err := auth.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	asked := req.GetTrainingJob()
+	parameters := make(recipe.Values, len(asked.GetParameters()))
+	for name, value := range asked.GetParameters() {
+		parameters[name] = value.AsInterface()
+	}
+	j, err := s.Launcher.Create(ctx, project, launch.Request{
+		RequestID:      req.GetRequestId(),
+		Recipe:         asked.GetRecipe(),
+		DatasetVersion: asked.GetDatasetVersion(),
+		BaseDatasets:   asked.GetBaseDatasets(),
+		Parameters:     parameters,
+		Resources: job.Resources{
+			InstanceType:      asked.GetResources().GetInstanceType(),
+			InstanceCount:     asked.GetResources().GetInstanceCount(),
+			VolumeSizeGB:      asked.GetResources().GetVolumeSizeGb(),
+			MaxRuntimeSeconds: asked.GetResources().GetMaxRuntimeSeconds(),
+		},
+	})
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	s.Changed()
+	shown, err := j.Proto(time.Now())
+	return &trainingv1.CreateTrainingJobResponse{TrainingJob: shown}, err
+}
+
+// GetTrainingJob implements TrainingService.
+func (s *Training) GetTrainingJob(ctx context.Context, req *trainingv1.GetTrainingJobRequest) (*trainingv1.GetTrainingJobResponse, error) {
+	j, err := s.job(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	shown, err := j.Proto(time.Now())
+	return &trainingv1.GetTrainingJobResponse{TrainingJob: shown}, err
+}
+
+// job finds a job of the caller's project by its resource name.
+func (s *Training) job(ctx context.Context, name string) (*job.Job, error) {
+	project, err := auth.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var id string
+	if err := resourcename.Sscan(name, "trainingJobs/{job}", &id); err != nil || !idPattern.MatchString(id) {
+		return nil, apierror.NotFound(name)
+	}
+	j, err := s.Jobs.Get(ctx, project, id)
+	return j, toStatus(err)
+}
+
+// ListTrainingJobs implements TrainingService.
+func (s *Training) ListTrainingJobs(ctx context.Context, req *trainingv1.ListTrainingJobsRequest) (*trainingv1.ListTrainingJobsResponse, error) {
+	project, err := auth.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before, err := readIDToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(req.GetPageSize(), 50, 1000)
+	jobs, err := s.Jobs.List(ctx, project, before, size+1)
+	if err != nil {
+		return nil, err
+	}
+	res := new(trainingv1.ListTrainingJobsResponse)
+	if int64(len(jobs)) > size {
+		jobs = jobs[:size]
+		res.NextPageToken = pageToken(jobs[size-1].ID)
+	}
+	for _, j := range jobs {
+		shown, err := j.Proto(time.Now())
+		if err != nil {
+			return nil, err
+		}
+		res.TrainingJobs = append(res.TrainingJobs, shown)
+	}
+	return res, nil
+}
+
+// StopTrainingJob implements TrainingService.
+func (s *Training) StopTrainingJob(ctx context.Context, req *trainingv1.StopTrainingJobRequest) (*trainingv1.StopTrainingJobResponse, error) {
+	j, err := s.job(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	if j, err = s.Jobs.RequestStop(ctx, j.Project, j.ID); err != nil {
+		return nil, toStatus(err)
+	}
+	s.Changed()
+	shown, err := j.Proto(time.Now())
+	return &trainingv1.StopTrainingJobResponse{TrainingJob: shown}, err
+}
+
+// ListTrainingJobMetrics implements TrainingService.
+func (s *Training) ListTrainingJobMetrics(ctx context.Context, req *trainingv1.ListTrainingJobMetricsRequest) (*trainingv1.ListTrainingJobMetricsResponse, error) {
+	j, err := s.job(ctx, req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	after, err := readNumberToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(req.GetPageSize(), 1000, 10_000)
+	points, err := s.Jobs.Points(ctx, j.ID, after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	res := new(trainingv1.ListTrainingJobMetricsResponse)
+	if int64(len(points)) > size {
+		points = points[:size]
+		res.NextPageToken = pageToken(strconv.FormatInt(points[size-1].Number, 10))
+	}
+	for _, p := range points {
+		res.Points = append(res.Points, p.Proto())
+	}
+	return res, nil
+}
+
+// ListTrainingJobLogs implements TrainingService.
+func (s *Training) ListTrainingJobLogs(ctx context.Context, req *trainingv1.ListTrainingJobLogsRequest) (*trainingv1.ListTrainingJobLogsResponse, error) {
+	j, err := s.job(ctx, req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	key, err := readPageToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	cursor, err := joblog.Decode(key)
+	if err != nil {
+		return nil, apierror.PageToken()
+	}
+	res := new(trainingv1.ListTrainingJobLogsResponse)
+	page := joblog.Page{Next: cursor, AtEnd: true}
+	if j.Attempts > 0 { // Else SageMaker has nothing to log of it.
+		size := pageSize(req.GetPageSize(), 1000, 10_000)
+		if page, err = joblog.Read(ctx, s.Logs, j.SageMakerName, cursor, int(size), maxLogBytes); err != nil {
+			return nil, err
+		}
+	}
+	for _, line := range page.Lines {
+		res.Lines = append(res.Lines, &trainingv1.LogLine{Time: timestamppb.New(line.Time), Message: line.Message, Stream: line.Stream})
+	}
+	if !page.AtEnd || !j.State.Ended() {
+		res.NextPageToken = pageToken(page.Next.Encode())
+	}
+	return res, nil
+}

@@ -1,0 +1,134 @@
+package job
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
+	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
+	"github.com/trainyard/trainyard/services/internal/store"
+)
+
+// Name is a job's resource name.
+func Name(id string) string { return "trainingJobs/" + id }
+
+// ModelName is a model's resource name.
+func ModelName(id string) string { return "models/" + id }
+
+// RecipeName is a recipe's resource name.
+func RecipeName(id string) string { return "recipes/" + id }
+
+// BaseDatasetName is a base dataset's resource name.
+func BaseDatasetName(id string) string { return "baseDatasets/" + id }
+
+// Proto is the job as the API shows it; what goes on is measured up to now.
+func (j *Job) Proto(now time.Time) (*trainingv1.TrainingJob, error) {
+	parameters, err := parameterValues(j.Parameters)
+	if err != nil {
+		return nil, fmt.Errorf("job %s: %w", j.ID, err)
+	}
+	p := &trainingv1.TrainingJob{
+		Name:            Name(j.ID),
+		State:           trainingv1.TrainingJob_State(trainingv1.TrainingJob_State_value[string(j.State)]),
+		SecondaryStatus: j.SecondaryStatus,
+		Recipe:          RecipeName(j.Recipe),
+		DatasetVersion:  j.DatasetVersion,
+		BaseDatasets:    baseDatasetNames(j.BaseDatasets),
+		Parameters:      parameters,
+		Resources: &trainingv1.Resources{
+			InstanceType:      j.Resources.InstanceType,
+			InstanceCount:     j.Resources.InstanceCount,
+			VolumeSizeGb:      j.Resources.VolumeSizeGB,
+			MaxRuntimeSeconds: j.Resources.MaxRuntimeSeconds,
+		},
+		BilledSeconds:    int32(min(j.BilledSeconds(now), math.MaxInt32)),
+		Metrics:          j.Metrics,
+		SagemakerJobName: j.SageMakerName,
+		CreateTime:       timestamp(j.CreateTime),
+		StartTime:        timestamp(j.StartTime),
+		EndTime:          timestamp(j.EndTime),
+		UpdateTime:       timestamp(j.UpdateTime),
+	}
+	for _, phase := range j.Phases(now) {
+		p.Phases = append(p.Phases, &trainingv1.Phase{
+			Name: phase.Name, Seconds: phase.Seconds, StartTime: timestamp(phase.Start), EndTime: timestamp(phase.End),
+		})
+	}
+	if j.HasModel {
+		p.Model = ModelName(j.ID)
+	}
+	if f := j.Failure; f != nil {
+		p.Failure = &errorsv1.Failure{Reason: f.Reason, Message: f.Message, Metadata: f.Metadata}
+	}
+	return p, nil
+}
+
+// Proto is the model as the API shows it. Its Job must be there.
+func (m *Model) Proto() (*trainingv1.Model, error) {
+	parameters, err := parameterValues(m.Job.Parameters)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.ID, err)
+	}
+	p := &trainingv1.Model{
+		Name:        ModelName(m.ID),
+		TrainingJob: Name(m.ID),
+		ArtifactUri: m.ArtifactURI,
+		SizeBytes:   m.SizeBytes,
+		Sha256:      m.SHA256,
+		Metrics:     m.Metrics,
+		Labels:      m.Labels,
+		Lineage: &trainingv1.Lineage{
+			Recipe:         RecipeName(m.Job.Recipe),
+			DatasetVersion: m.Job.DatasetVersion,
+			ManifestSha256: m.Job.ManifestSHA256,
+			BaseDatasets:   baseDatasetNames(m.Job.BaseDatasets),
+			Parameters:     parameters,
+			Image:          m.Job.Image,
+		},
+		CreateTime: timestamp(m.CreateTime),
+	}
+	if m.Evaluation != "" {
+		p.Evaluation = new(structpb.Struct)
+		if err := json.Unmarshal([]byte(m.Evaluation), p.Evaluation); err != nil {
+			return nil, fmt.Errorf("model %s: evaluation: %w", m.ID, err)
+		}
+	}
+	return p, nil
+}
+
+// Proto is the point as the API shows it.
+func (p *Point) Proto() *trainingv1.MetricPoint {
+	return &trainingv1.MetricPoint{Name: p.Name, Value: p.Value, Epoch: p.Epoch, Time: timestamp(p.Time)}
+}
+
+func parameterValues(values map[string]any) (map[string]*structpb.Value, error) {
+	converted := make(map[string]*structpb.Value, len(values))
+	for name, value := range values {
+		v, err := structpb.NewValue(value)
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", name, err)
+		}
+		converted[name] = v
+	}
+	return converted, nil
+}
+
+func baseDatasetNames(ids []string) []string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = BaseDatasetName(id)
+	}
+	return names
+}
+
+func timestamp(micros int64) *timestamppb.Timestamp {
+	if micros == 0 {
+		return nil
+	}
+	return timestamppb.New(store.Time(micros))
+}

@@ -1,0 +1,235 @@
+// Package runner brings training jobs to their end: it starts them at SageMaker, follows their status, reads their logs for
+// metrics and registers their models.
+//
+// All of it is one loop over the jobs in the database. A job is looked at when its time has come or when a hint says that
+// something may have happened: an event of SageMaker's, a request of a user's. A look is made under a lease, so that of
+// several replicas one does it, and each step can be done again after a crash at any place.
+package runner
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/trainyard/trainyard/services/internal/queue"
+	"github.com/trainyard/trainyard/services/training/internal/job"
+	"github.com/trainyard/trainyard/services/training/internal/joblog"
+	"github.com/trainyard/trainyard/services/training/recipe"
+)
+
+const (
+	// atOnce is how many jobs a replica looks at at the same time.
+	atOnce = 8
+	// callsPerSecond of Describe, Stop and ListTags to SageMaker, whose limits are low and shared with the whole account.
+	callsPerSecond = 4
+	// callTimeout bounds a call to SageMaker, retries included.
+	callTimeout = 60 * time.Second
+	// maxBackoff is the longest rest of a job whose looks fail.
+	maxBackoff = time.Minute
+)
+
+// SageMaker is what is used of SageMaker.
+type SageMaker interface {
+	CreateTrainingJob(context.Context, *sagemaker.CreateTrainingJobInput, ...func(*sagemaker.Options)) (*sagemaker.CreateTrainingJobOutput, error)
+	DescribeTrainingJob(context.Context, *sagemaker.DescribeTrainingJobInput, ...func(*sagemaker.Options)) (*sagemaker.DescribeTrainingJobOutput, error)
+	StopTrainingJob(context.Context, *sagemaker.StopTrainingJobInput, ...func(*sagemaker.Options)) (*sagemaker.StopTrainingJobOutput, error)
+	ListTags(context.Context, *sagemaker.ListTagsInput, ...func(*sagemaker.Options)) (*sagemaker.ListTagsOutput, error)
+}
+
+// S3 is what is used of S3.
+type S3 interface {
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+}
+
+// Config is the runner's configuration.
+type Config struct {
+	// EventsQueue is the URL of the queue where SageMaker's state changes arrive; empty means that only polling finds them.
+	EventsQueue string
+	// PollEvery is the time between two looks at a job's status without a hint.
+	PollEvery time.Duration
+	// LogEvery is the time between two looks at a running job's log. A job that ended is looked at that long after its
+	// end, because CloudWatch is late.
+	LogEvery time.Duration
+}
+
+// Deps are what the runner uses. SQS may be nil without an EventsQueue.
+type Deps struct {
+	Jobs      *job.Store
+	SageMaker SageMaker
+	Logs      joblog.Client
+	S3        S3
+	SQS       queue.Client
+	Recipes   recipe.Catalogue
+	Log       *zap.Logger
+}
+
+// Runner runs jobs while Run does.
+type Runner struct {
+	cfg     Config
+	deps    Deps
+	log     *zap.Logger
+	readers map[string]*recipe.Reader
+	calls   *rate.Limiter
+	wake    chan struct{}
+}
+
+// New makes a runner.
+func New(cfg Config, deps Deps) (*Runner, error) {
+	r := &Runner{
+		cfg: cfg, deps: deps, log: deps.Log, readers: map[string]*recipe.Reader{},
+		calls: rate.NewLimiter(callsPerSecond, 2*callsPerSecond), wake: make(chan struct{}, 1),
+	}
+	for _, entry := range deps.Recipes {
+		reader, err := entry.Reader()
+		if err != nil {
+			return nil, err
+		}
+		r.readers[entry.ID] = reader
+	}
+	return r, nil
+}
+
+// Wake says that a job may be due. It never blocks.
+func (r *Runner) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends; looks that are under way are given up and made again later.
+func (r *Runner) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { r.dispatch(ctx); return nil })
+	if r.cfg.EventsQueue != "" {
+		group.Go(func() error { return r.receiveEvents(ctx) })
+	}
+	return group.Wait()
+}
+
+// dispatch looks at due jobs, atOnce at a time.
+func (r *Runner) dispatch(ctx context.Context) {
+	places := make(chan struct{}, atOnce)
+	var looks sync.WaitGroup
+	defer looks.Wait()
+	tick := min(r.cfg.LogEvery, r.cfg.PollEvery) / 2
+	for ctx.Err() == nil {
+		ids, err := r.deps.Jobs.Due(ctx, atOnce)
+		if err != nil && ctx.Err() == nil {
+			r.log.Warn("cannot look for due jobs", zap.Error(err))
+		}
+		for _, id := range ids {
+			select {
+			case <-ctx.Done():
+				return
+			case places <- struct{}{}:
+			}
+			looks.Go(func() {
+				defer func() { <-places }()
+				if err := r.look(ctx, id); err != nil && ctx.Err() == nil {
+					r.log.Warn("training job", zap.String("job", id), zap.Error(err))
+				}
+			})
+		}
+		if len(ids) == atOnce {
+			continue // There may be more; the places bound the pace.
+		}
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		case <-time.After(tick):
+		}
+	}
+}
+
+// look takes one look at a job.
+func (r *Runner) look(ctx context.Context, id string) error {
+	j, err := r.deps.Jobs.Claim(ctx, id)
+	if errors.Is(err, job.ErrLeased) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	work, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		r.renew(work, lost, j)
+	}()
+	todo, err := r.step(work, j)
+	lost(nil)
+	<-renewed
+	troubles := int64(0)
+	if err != nil {
+		todo = job.Next{}
+		if errors.Is(err, job.ErrConflict) {
+			err = nil // A user was quicker; look again.
+		} else if ctx.Err() == nil {
+			troubles = j.Troubles + 1
+			todo.Look = backoff(troubles)
+		}
+	}
+	// The lease is given back at the end of the service, too, so that another replica need not wait for it to run out.
+	releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err = errors.Join(err, r.deps.Jobs.Release(releaseCtx, j, todo, troubles))
+	r.Wake()
+	return err
+}
+
+// renew keeps the lease until ctx ends, and ends the work when the lease is lost.
+func (r *Runner) renew(ctx context.Context, lost context.CancelCauseFunc, j *job.Job) {
+	tick := time.NewTicker(job.LeaseTime / 3)
+	defer tick.Stop()
+	for renewed := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := r.deps.Jobs.Renew(ctx, j)
+		switch {
+		case err == nil:
+			renewed = time.Now()
+		case errors.Is(err, job.ErrLeased) || time.Since(renewed) > job.LeaseTime*2/3:
+			lost(job.ErrLeased)
+			return
+		}
+	}
+}
+
+// backoff is about 1, 2, 4, … seconds, with jitter so that jobs that failed together don't come back together.
+func backoff(troubles int64) time.Duration {
+	longest := min(time.Second<<min(troubles-1, 10), maxBackoff)
+	return longest/2 + rand.N(longest/2+1) //nolint:gosec // Jitter needs no secrecy.
+}
+
+// step does what the job's state asks for.
+func (r *Runner) step(ctx context.Context, j *job.Job) (job.Next, error) {
+	switch {
+	case j.State == job.Queued:
+		return r.start(ctx, j)
+	case j.State == job.Stopping && j.SageMakerARN == "":
+		return r.stopUnconfirmed(ctx, j)
+	}
+	return r.follow(ctx, j)
+}
+
+// call waits for its turn and bounds a call to SageMaker.
+func (r *Runner) call(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if err := r.calls.Wait(ctx); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	return ctx, cancel, nil
+}

@@ -1,0 +1,283 @@
+// Package recipe is the catalogue of what can be trained: parameters as data with typed ranges, metric definitions, and how
+// a job's parameters are rendered as SageMaker hyperparameters.
+//
+// A recipe's twin is a Python module of services/trainer/trainyard_trainer/recipes, which checks the same ranges again; a
+// test holds the two together.
+package recipe
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Type is what values a parameter takes.
+type Type int
+
+// The types of parameters.
+const (
+	Integer Type = iota + 1
+	Float
+	Boolean
+	Choice
+)
+
+// Parameter is one parameter of a recipe.
+type Parameter struct {
+	Name        string
+	DisplayName string
+	Description string
+	Type        Type
+	// Min and Max bound a number; both are allowed.
+	Min, Max float64
+	// ZeroMeans says what 0 stands for where it lies outside of Min and Max; empty when 0 is not allowed.
+	ZeroMeans string
+	Choices   []string
+	// Default is a float64, bool or string, by the type.
+	Default any
+}
+
+// Metric is a metric that the training program prints, and how to read it: group 1 of the expression is the value.
+type Metric struct {
+	Name  string
+	Regex string
+}
+
+// Recipe is a way to train.
+type Recipe struct {
+	ID          string
+	DisplayName string
+	Description string
+	// Parameters stand in the order a form should show them.
+	Parameters []Parameter
+	Metrics    []Metric
+	// EpochMetric is the metric whose value is the epoch of its log line.
+	EpochMetric string
+	// Objective is the metric that tells which model is best.
+	Objective string
+	// DefaultInstanceType is SageMaker's name of the machine for a job that names none.
+	DefaultInstanceType string
+}
+
+// Catalogue is a list of recipes.
+type Catalogue []*Recipe
+
+// All gives the recipes there are. A new one gets a file of its own and a line here.
+func All() Catalogue {
+	return Catalogue{
+		imageClassification(),
+	}
+}
+
+// Find gives the recipe of an id, or nil.
+func (c Catalogue) Find(id string) *Recipe {
+	for _, r := range c {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+// IDs lists the recipes' ids.
+func (c Catalogue) IDs() []string {
+	ids := make([]string, len(c))
+	for i, r := range c {
+		ids[i] = r.ID
+	}
+	return ids
+}
+
+// Values are parameters by name. Numbers are float64, as in JSON.
+type Values map[string]any
+
+// UnknownParameterError tells of a name that no parameter of the recipe has.
+type UnknownParameterError struct {
+	Recipe string
+	Name   string
+	Known  []string
+}
+
+func (e *UnknownParameterError) Error() string {
+	return fmt.Sprintf("Recipe %s has no parameter %s: remove it, or use one of %s.", e.Recipe, e.Name, strings.Join(e.Known, ", "))
+}
+
+// InvalidParameterError tells of a value of the wrong type or out of range.
+type InvalidParameterError struct {
+	Name string
+	// Value is the value as JSON, cut to 80 characters.
+	Value string
+	// Limit says what it must be, such as `a whole number from 1 to 1000`.
+	Limit string
+}
+
+func (e *InvalidParameterError) Error() string {
+	return fmt.Sprintf("Parameter %s is %s, but it must be %s: set it to that, or leave it out for its default.", e.Name, e.Value, e.Limit)
+}
+
+// Resolve checks the given values and adds the defaults of the others. It fails with an UnknownParameterError or an
+// InvalidParameterError.
+func (r *Recipe) Resolve(given Values) (Values, error) {
+	known := make([]string, len(r.Parameters))
+	for i, p := range r.Parameters {
+		known[i] = p.Name
+	}
+	names := make([]string, 0, len(given))
+	for name := range given {
+		names = append(names, name)
+	}
+	slices.Sort(names) // So that of several mistakes the same one is always told.
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, &UnknownParameterError{Recipe: r.ID, Name: shorten(name), Known: known}
+		}
+	}
+	resolved := make(Values, len(r.Parameters))
+	for _, p := range r.Parameters {
+		value, ok := given[p.Name]
+		if !ok {
+			resolved[p.Name] = p.Default
+			continue
+		}
+		if !p.accepts(value) {
+			shown, err := json.Marshal(value)
+			if err != nil {
+				shown = fmt.Append(nil, value) // NaN and infinities aren't JSON.
+			}
+			return nil, &InvalidParameterError{Name: p.Name, Value: shorten(string(shown)), Limit: p.Limit()}
+		}
+		resolved[p.Name] = value
+	}
+	return resolved, nil
+}
+
+func (p *Parameter) accepts(value any) bool {
+	switch p.Type {
+	case Integer, Float:
+		number, ok := value.(float64)
+		if !ok || p.Type == Integer && number != math.Trunc(number) {
+			return false
+		}
+		return number >= p.Min && number <= p.Max || p.ZeroMeans != "" && number == 0
+	case Boolean:
+		_, ok := value.(bool)
+		return ok
+	case Choice:
+		word, ok := value.(string)
+		return ok && slices.Contains(p.Choices, word)
+	}
+	return false
+}
+
+// Limit says what the parameter may be, for people.
+func (p *Parameter) Limit() string {
+	switch p.Type {
+	case Integer, Float:
+		kind := "a number"
+		if p.Type == Integer {
+			kind = "a whole number"
+		}
+		limit := fmt.Sprintf("%s from %s to %s", kind, formatNumber(p.Min), formatNumber(p.Max))
+		if p.ZeroMeans != "" {
+			limit += ", or 0 for " + p.ZeroMeans
+		}
+		return limit
+	case Boolean:
+		return "true or false"
+	case Choice:
+		return "one of " + strings.Join(p.Choices, ", ")
+	}
+	return "absent"
+}
+
+// Hyperparameters renders resolved values as SageMaker takes them: text by name, with the recipe's id under `recipe`, by
+// which the training program finds its module.
+func (r *Recipe) Hyperparameters(values Values) map[string]string {
+	rendered := map[string]string{"recipe": r.ID}
+	for _, p := range r.Parameters {
+		switch value := values[p.Name].(type) {
+		case float64:
+			rendered[p.Name] = formatNumber(value)
+		case bool:
+			rendered[p.Name] = strconv.FormatBool(value)
+		case string:
+			rendered[p.Name] = value
+		}
+	}
+	return rendered
+}
+
+// formatNumber gives the shortest text that is the same number; whole ones have neither point nor exponent.
+func formatNumber(v float64) string {
+	if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+func shorten(text string) string {
+	runes := []rune(text)
+	if len(runes) > 80 {
+		return string(runes[:79]) + "…"
+	}
+	return text
+}
+
+// Reader reads metrics from log lines by a recipe's definitions. It is safe for concurrent use.
+type Reader struct {
+	names       []string
+	expressions []*regexp.Regexp
+	epochMetric string
+}
+
+// Reader compiles the recipe's metric definitions.
+func (r *Recipe) Reader() (*Reader, error) {
+	reader := &Reader{epochMetric: r.EpochMetric}
+	for _, m := range r.Metrics {
+		expression, err := regexp.Compile(m.Regex)
+		if err != nil {
+			return nil, fmt.Errorf("recipe %s: metric %s: %w", r.ID, m.Name, err)
+		}
+		if expression.NumSubexp() < 1 {
+			return nil, fmt.Errorf("recipe %s: metric %s: the expression needs a group around the value", r.ID, m.Name)
+		}
+		reader.names = append(reader.names, m.Name)
+		reader.expressions = append(reader.expressions, expression)
+	}
+	return reader, nil
+}
+
+// Point is a metric's value in a log line.
+type Point struct {
+	Name  string
+	Value float64
+	Epoch float64
+}
+
+// Read gives the metrics of a line, in the recipe's order. epoch is the epoch of the line before; it is kept for lines that
+// tell none, and the line's epoch is returned.
+func (r *Reader) Read(line string, epoch float64) ([]Point, float64) {
+	var points []Point
+	for i, expression := range r.expressions {
+		match := expression.FindStringSubmatch(line)
+		if match == nil {
+			continue
+		}
+		value, err := strconv.ParseFloat(match[1], 64)
+		if err != nil || math.IsInf(value, 0) || math.IsNaN(value) {
+			continue
+		}
+		if r.names[i] == r.epochMetric {
+			epoch = value
+		}
+		points = append(points, Point{Name: r.names[i], Value: value})
+	}
+	for i := range points {
+		points[i].Epoch = epoch
+	}
+	return points, epoch
+}

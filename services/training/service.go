@@ -1,0 +1,174 @@
+// Package training is the service that trains models: it turns a recipe, a pinned dataset version, base datasets and
+// parameters into a SageMaker training job, follows it to its end, and keeps its metrics and its model.
+//
+// What it promises: one request starts one job at SageMaker, whatever crashes in between; a job's state only moves forward;
+// each change is written together with its event. Any number of replicas may run on one database.
+//
+// IAM actions it needs (resources in brackets; the partition is the region's):
+//   - sagemaker:CreateTrainingJob, DescribeTrainingJob, StopTrainingJob, AddTags, ListTags [training-job/trainyard-*]
+//   - iam:PassRole [the execution role], with the condition iam:PassedToService sagemaker.amazonaws.com
+//   - logs:DescribeLogStreams, logs:GetLogEvents [log group /aws/sagemaker/TrainingJobs]
+//   - s3:GetObject [models/* of the bucket]
+//   - sqs:ReceiveMessage, sqs:DeleteMessage [the events queue], if there is one
+package training
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
+	notificationv1 "github.com/trainyard/trainyard/gen/trainyard/notification/v1"
+	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
+	"github.com/trainyard/trainyard/services/internal/boot"
+	"github.com/trainyard/trainyard/services/internal/outbox"
+	"github.com/trainyard/trainyard/services/internal/queue"
+	"github.com/trainyard/trainyard/services/internal/store"
+	"github.com/trainyard/trainyard/services/training/grpcapi"
+	"github.com/trainyard/trainyard/services/training/internal/basedataset"
+	"github.com/trainyard/trainyard/services/training/internal/job"
+	"github.com/trainyard/trainyard/services/training/internal/joblog"
+	"github.com/trainyard/trainyard/services/training/internal/launch"
+	"github.com/trainyard/trainyard/services/training/internal/runner"
+	"github.com/trainyard/trainyard/services/training/migrations"
+	"github.com/trainyard/trainyard/services/training/recipe"
+	"github.com/trainyard/trainyard/services/training/spec"
+)
+
+// Config is the service's configuration.
+type Config struct {
+	Store          string        `help:"Database: sqlite:PATH or postgres://…." default:"sqlite:training.db"`
+	Bucket         string        `help:"Bucket of the converted datasets and of the models." required:""`
+	RoleARN        string        `name:"role-arn" help:"Execution role of the jobs." required:""`
+	Image          string        `help:"Training image: its URI in ECR." required:""`
+	EventsQueue    string        `help:"URL of the SQS queue that EventBridge sends SageMaker's training job state changes to; empty means polling only."`
+	PollEvery      time.Duration `help:"Time between two looks at a job's status without an event; 0 means 30s." default:"30s"`
+	LogEvery       time.Duration `help:"Time between two looks at a running job's log; 0 means 10s." default:"10s"`
+	BaseDatasets   string        `help:"JSON or YAML file that lists the base datasets." type:"path"`
+	Subnets        []string      `help:"Subnets of jobs that use a file system."`
+	SecurityGroups []string      `help:"Security groups of jobs that use a file system."`
+	InstanceType   string        `help:"Instance type of jobs that name none; empty means the recipe's."`
+	MaxRuntime     time.Duration `help:"Longest run of jobs that name none; 0 means 24h." default:"24h"`
+}
+
+const (
+	defaultPollEvery  = 30 * time.Second
+	defaultLogEvery   = 10 * time.Second
+	defaultMaxRuntime = 24 * time.Hour
+)
+
+// Validate tells what is wrong with the configuration, and fills in what is zero.
+func (c *Config) Validate() error {
+	setDefault(&c.PollEvery, defaultPollEvery)
+	setDefault(&c.LogEvery, defaultLogEvery)
+	setDefault(&c.MaxRuntime, defaultMaxRuntime)
+	switch {
+	case c.Store == "":
+		return errors.New("training: no database: set --store to sqlite:PATH or postgres://…")
+	case c.Bucket == "" || c.RoleARN == "" || c.Image == "":
+		return errors.New("training: --bucket, --role-arn and --image are needed")
+	case c.PollEvery < 0 || c.LogEvery < 0:
+		return errors.New("training: --poll-every and --log-every must be positive")
+	case c.MaxRuntime < time.Second || c.MaxRuntime > spec.MaxRuntimeSeconds*time.Second:
+		return fmt.Errorf("training: --max-runtime %v must be from 1s to 28 days (672h)", c.MaxRuntime)
+	}
+	if c.InstanceType != "" {
+		if err := spec.CheckInstanceType(c.InstanceType); err != nil {
+			return fmt.Errorf("training: %w", err)
+		}
+	}
+	return nil
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+// Deps are what the service uses. SQS may be nil when Config.EventsQueue is empty.
+type Deps struct {
+	SageMaker    runner.SageMaker
+	Logs         joblog.Client
+	S3           runner.S3
+	Presigner    grpcapi.Presigner
+	SQS          queue.Client
+	Ingest       grpc.ClientConnInterface // With a service token.
+	Notification grpc.ClientConnInterface // With a service token.
+	// Region is where the jobs run: the clients' region. Base datasets elsewhere are refused.
+	Region string
+	Log    *zap.Logger
+}
+
+// New opens the database and makes the service.
+func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	bases, err := basedataset.Load(cfg.BaseDatasets, deps.Region)
+	if err != nil {
+		return nil, fmt.Errorf("training: %w", err)
+	}
+	if bases.NeedsVPC() {
+		if err := spec.CheckVPC(cfg.Subnets, cfg.SecurityGroups); err != nil {
+			return nil, fmt.Errorf("training: base datasets lie on file systems: %w", err)
+		}
+	}
+	db, err := store.Open(ctx, cfg.Store, "training", migrations.FS)
+	if err != nil {
+		return nil, fmt.Errorf("training: %w", err)
+	}
+	u := &unit{db: db, relay: outbox.NewRelay(db, notificationv1.NewNotificationServiceClient(deps.Notification), deps.Log)}
+	jobs := job.NewStore(db, u.relay.Wake)
+	recipes := recipe.All()
+	u.runner, err = runner.New(
+		runner.Config{EventsQueue: cfg.EventsQueue, PollEvery: cfg.PollEvery, LogEvery: cfg.LogEvery},
+		runner.Deps{
+			Jobs: jobs, SageMaker: deps.SageMaker, Logs: deps.Logs, S3: deps.S3, SQS: deps.SQS, Recipes: recipes, Log: deps.Log,
+		})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("training: %w", err), db.Close())
+	}
+	launcher := &launch.Launcher{
+		Config: launch.Config{
+			Image: cfg.Image, RoleARN: cfg.RoleARN, Bucket: cfg.Bucket, Subnets: cfg.Subnets, SecurityGroups: cfg.SecurityGroups,
+			InstanceType: cfg.InstanceType, MaxRuntimeSeconds: int32(cfg.MaxRuntime / time.Second), //nolint:gosec // At most 28 days.
+		},
+		Jobs: jobs, Ingest: ingestv1.NewIngestServiceClient(deps.Ingest), Recipes: recipes, BaseDatasets: bases,
+	}
+	u.training = &grpcapi.Training{Launcher: launcher, Jobs: jobs, Logs: deps.Logs, Changed: u.runner.Wake}
+	u.catalog = &grpcapi.Catalog{Launcher: launcher}
+	u.models = &grpcapi.Models{Jobs: jobs, Presigner: deps.Presigner}
+	return u, nil
+}
+
+type unit struct {
+	db       *store.DB
+	relay    *outbox.Relay
+	runner   *runner.Runner
+	training *grpcapi.Training
+	catalog  *grpcapi.Catalog
+	models   *grpcapi.Models
+}
+
+func (u *unit) Name() string { return "training" }
+
+func (u *unit) Register(r grpc.ServiceRegistrar) {
+	trainingv1.RegisterTrainingServiceServer(r, u.training)
+	trainingv1.RegisterCatalogServiceServer(r, u.catalog)
+	trainingv1.RegisterModelServiceServer(r, u.models)
+}
+
+func (u *unit) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return u.relay.Run(ctx) })
+	group.Go(func() error { return u.runner.Run(ctx) })
+	return group.Wait()
+}
+
+func (u *unit) Close() error { return u.db.Close() }
