@@ -18,7 +18,9 @@ func (e *ExistsError) Error() string { return e.Name + " exists already" }
 // RequestReusedError says that a request id came again with another request.
 type RequestReusedError struct{ RequestID string }
 
-func (e *RequestReusedError) Error() string { return "request id " + e.RequestID + " was used for another request" }
+func (e *RequestReusedError) Error() string {
+	return "request id " + e.RequestID + " was used for another request"
+}
 
 // StateError says that the version's state does not allow the change.
 type StateError struct {
