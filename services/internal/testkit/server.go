@@ -3,6 +3,7 @@ package testkit
 import (
 	"context"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ type Server struct {
 	*boot.Process
 	t      *testing.T
 	tokens string
+	stop   func()
 	// Service is a connection that calls with a service token.
 	Service *grpc.ClientConn
 }
@@ -25,33 +27,52 @@ type Server struct {
 // NewServer opens a server; Start serves units on it. Units that call one another dial Service before Start.
 func NewServer(t *testing.T) *Server {
 	t.Helper()
-	s := &Server{t: t, tokens: filepath.Join(t.TempDir(), "tokens.json")}
+	s := &Server{t: t, stop: func() {}, tokens: filepath.Join(t.TempDir(), "tokens.json")}
 	token, err := auth.AddToken(s.tokens, "service", "", true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Process, err = boot.NewProcess(boot.ServerConfig{
-		GRPC: "127.0.0.1:0", AuthTokens: s.tokens, Reflection: true, ShutdownTimeout: 2 * time.Second,
-	}, zaptest.NewLogger(t, zaptest.Level(zapcore.WarnLevel)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.open("127.0.0.1:0")
 	s.Service = s.dial(token)
 	return s
 }
 
-// Start serves the units until the test ends.
+func (s *Server) open(addr string) {
+	s.t.Helper()
+	var err error
+	s.Process, err = boot.NewProcess(boot.ServerConfig{
+		GRPC: addr, AuthTokens: s.tokens, Reflection: true, ShutdownTimeout: 2 * time.Second,
+	}, zaptest.NewLogger(s.t, zaptest.Level(zapcore.WarnLevel)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Start serves the units until Stop, or the test's end.
 func (s *Server) Start(units ...boot.Unit) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, units...) }()
-	s.t.Cleanup(func() {
+	process := s.Process
+	go func() { done <- process.Run(ctx, units...) }()
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			s.t.Errorf("server: %v", err)
 		}
 	})
+	s.t.Cleanup(s.stop)
+}
+
+// Stop shuts the server down and closes its units.
+func (s *Server) Stop() { s.stop() }
+
+// Restart serves new units on the same address, with the same tokens, after Stop.
+func (s *Server) Restart(units ...boot.Unit) {
+	s.t.Helper()
+	s.Stop()
+	s.open(s.Addr())
+	s.Start(units...)
 }
 
 // Token makes a user's token of a project.
