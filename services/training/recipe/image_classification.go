@@ -17,7 +17,7 @@ func imageClassification() *Recipe {
 				Description: "Examples in a training step.",
 			},
 			{
-				Name: "learning_rate", DisplayName: "Learning rate", Type: Float, Min: 1e-6, Max: 1, Default: 0.003,
+				Name: "learning_rate", DisplayName: "Learning rate", Type: Float, Min: 1e-6, Max: 1, Default: 0.004,
 				Description: "The highest step width of the optimizer, which warms up to it and cools down from it.",
 			},
 			{

@@ -43,7 +43,7 @@ func (c *config) build(ctx context.Context, _ *boot.Process, log *zap.Logger) (b
 	}
 	return training.New(ctx, c.Training, training.Deps{
 		SageMaker: sagemaker.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg), SQS: sqs.NewFromConfig(cfg),
-		S3: awscfg.S3(cfg), Presigner: awscfg.Presigner(cfg, c.PublicS3), Region: cfg.Region,
+		S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, c.PublicS3), Region: cfg.Region,
 		Ingest: ingest, Notification: notification, Log: log,
 	})
 }

@@ -104,6 +104,9 @@ func Parse(data []byte, region string) (List, error) {
 	if err := decoder.Decode(&list); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it must hold one document, a list")
+	}
 	seen := map[string]bool{}
 	for i, b := range list {
 		if b == nil {
