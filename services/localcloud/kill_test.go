@@ -30,6 +30,7 @@ const childData = "LOCALCLOUD_TEST_DATA"
 // child is a localcloud in a process of its own.
 type child struct {
 	process *exec.Cmd
+	killed  sync.Once
 	s3      *awss3.Client
 	sqs     *awssqs.Client
 }
@@ -61,8 +62,10 @@ func startChild(t *testing.T, dir string) *child {
 }
 
 func (c *child) kill() {
-	_ = c.process.Process.Kill() // SIGKILL; an error means that it is gone already.
-	_ = c.process.Wait()
+	c.killed.Do(func() {
+		_ = c.process.Process.Kill() // SIGKILL; an error means that it is gone already.
+		_ = c.process.Wait()
+	})
 }
 
 // deletion is how far a message's deletion has got. Asked for and not answered,
