@@ -5,12 +5,15 @@ ignores it unless it has a handler. So the handler is installed here, before the
 """
 
 import argparse
+import importlib
 import json
 import os
 import sys
+import tempfile
 import traceback
+import warnings
 
-from trainyard_trainer.container import Container, Failure, Stop, describe
+from trainyard_trainer.container import Container, JobError, Stop, describe
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,21 +35,33 @@ def main(arguments: list[str] | None = None) -> int:
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
 
-    _configure_libraries()
+    sys.stdout.reconfigure(line_buffering=True)  # Log lines must arrive while the job runs.
     return _train() if options.command == "train" else _evaluate(options)
 
 
-def _configure_libraries() -> None:
-    """Set before TensorFlow is imported, which reads these once.
+def _load_tensorflow() -> None:
+    """Imports TensorFlow with its settings, and without its greetings in the job's log.
 
     KERAS_HOME points nowhere: a keras.json in the user's home could change the float type or
-    the image layout of every model, and Keras would write one there if it found none.
+    the image layout of every model, and Keras would write one there if it found none. The
+    greetings are written by C++ to the file descriptor; they are shown if the import fails.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["KERAS_HOME"] = os.devnull
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # The default, and unless set it is logged.
-    sys.stdout.reconfigure(line_buffering=True)  # Log lines must arrive while the job runs.
+    warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as greetings:
+        os.dup2(greetings.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        except BaseException:
+            greetings.seek(0)
+            os.write(stderr, greetings.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _train() -> int:
@@ -54,6 +69,7 @@ def _train() -> int:
     stop.listen()
     container = Container.from_environment()
     try:
+        _load_tensorflow()
         from trainyard_trainer import recipes
 
         recipes.run(container, stop)
@@ -68,10 +84,11 @@ def _train() -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     try:
+        _load_tensorflow()
         from trainyard_trainer import evaluation
 
         result = evaluation.evaluate_tflite(options.model, options.data)
-    except Failure as error:
+    except JobError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
     if options.json:

@@ -17,13 +17,13 @@ FAILURE_LIMIT = 1024
 """SageMaker shows the first 1024 characters of the failure file as the job's FailureReason."""
 
 
-class Failure(Exception):
+class JobError(Exception):
     """A failure whose message is written for the user: what is wrong, and how to mend it."""
 
 
 def describe(error: BaseException) -> str:
     """One line for the user about any error; the traceback goes to the log instead."""
-    if isinstance(error, Failure):
+    if isinstance(error, JobError):
         return str(error)
     lines = str(error).strip().splitlines() or [""]
     # TensorFlow's errors from traced code begin with "in user code:" and end with the reason.
@@ -95,7 +95,7 @@ class Container:
         config = self._config("inputdataconfig")
         for name, channel in config.items():
             if channel.get("TrainingInputMode") == "Pipe":
-                raise Failure(
+                raise JobError(
                     f"channel {name} is in Pipe mode, which this recipe can't read: "
                     "use the input mode File or FastFile"
                 )
@@ -106,7 +106,7 @@ class Container:
         """Refuses a job of several instances, whose models would overwrite each other."""
         hosts = self._config("resourceconfig").get("hosts") or ["algo-1"]
         if len(hosts) > 1:
-            raise Failure(
+            raise JobError(
                 f"the job has {len(hosts)} instances, but this recipe trains on one: "
                 "set the instance count to 1 and take a larger instance type"
             )
@@ -139,7 +139,7 @@ class Container:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise Failure(f"{path} is not JSON: {error}") from error
+            raise JobError(f"{path} is not JSON: {error}") from error
         if not isinstance(content, dict):
-            raise Failure(f"{path} must hold a JSON object")
+            raise JobError(f"{path} must hold a JSON object")
         return content

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trainyard_trainer.container import Failure
+from trainyard_trainer.container import JobError
 
 
 @dataclass
@@ -90,7 +90,7 @@ def evaluate_tflite(model: str, data: str) -> dict[str, Any]:
     """Measures model.tflite of an unpacked model folder on a folder or glob of shards.
 
     When label names lie beside the shards they are joined to the model's by name; without them
-    the labels are taken to be the model's. Raises Failure when there is nothing to measure.
+    the labels are taken to be the model's. Raises JobError when there is nothing to measure.
     """
     # Imported here: a training job has no need of the data reader before its recipe does.
     import tensorflow as tf
@@ -103,7 +103,7 @@ def evaluate_tflite(model: str, data: str) -> dict[str, Any]:
         labels = shards.read_labels(folder)
         content = (folder / "model.tflite").read_bytes()
     except FileNotFoundError as error:
-        raise Failure(f"{error.filename} is missing: give the unpacked model folder") from error
+        raise JobError(f"{error.filename} is missing: give the unpacked model folder") from error
     _, side, _, channels = description["input"]["shape"]
     shape = images.Shape(side, channels)
 
@@ -129,5 +129,5 @@ def evaluate_tflite(model: str, data: str) -> dict[str, Any]:
             interpreter.invoke()
             tally.add(rows.label.numpy(), interpreter.get_tensor(fetch["index"]))
     if tally.examples == 0:
-        raise Failure(f"{data} holds no example with a class of the model")
+        raise JobError(f"{data} holds no example with a class of the model")
     return {**tally.report(labels), "unknown_label": unknown}

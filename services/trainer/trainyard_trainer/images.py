@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainyard_trainer import shards
-from trainyard_trainer.container import Failure
+from trainyard_trainer.container import JobError
 
 MAX_DERIVED_SIDE = 224
 """The largest side chosen from the data; a user may ask for more."""
@@ -83,18 +83,18 @@ def open_source(channel: str, folder: Path, labels: Sequence[str]) -> Source:
 def open_base(channel: str, folder: Path, labels: Sequence[str]) -> Source:
     """Opens a base dataset, whose labels are joined to the model's by name.
 
-    Raises Failure when the base has no label names, or shares none with the model.
+    Raises JobError when the base has no label names, or shares none with the model.
     """
     names = shards.read_labels(folder)
     if not names:
-        raise Failure(
+        raise JobError(
             f"base dataset {channel} has no label names: put a file labels.txt with one name a "
             "line, in the order of its labels, beside its shards"
         )
     found = shards.find(channel, folder, prefer="train")
     source = _source(channel, found, _join(names, labels), names)
     if all(label < 0 for label in source.join):
-        raise Failure(
+        raise JobError(
             f"base dataset {channel} shares no class with your dataset: its classes are "
             f"{_listed(names)}, yours are {_listed(labels)}. Rename your class folders to match, "
             "or train without this base dataset"
@@ -125,7 +125,7 @@ def derive_shape(source: Source, side: int, channels: int) -> Shape:
     """Fills in what is 0 from the source's first images.
 
     The side is the median of their longer sides, at most 224; the channels are 1 when all of
-    them are grey. Raises Failure when no image can be read.
+    them are grey. Raises JobError when no image can be read.
     """
     sides, grey = [], True
     for record in tf.data.TFRecordDataset(_paths(source)).take(_SAMPLE):
@@ -138,7 +138,7 @@ def derive_shape(source: Source, side: int, channels: int) -> Shape:
         sides.append(max(pixels.shape[:2]))
         grey = grey and bool((pixels == pixels[..., :1]).all())
     if not sides:
-        raise Failure(
+        raise JobError(
             f"channel {source.channel} holds no image that can be read: its records need the "
             "features image (a PNG or JPEG file) and label"
         )
@@ -169,9 +169,9 @@ def mixed(
 
 
 def check_readable(source: Source, shape: Shape) -> None:
-    """Raises Failure when the source has no example at all: its endless stream would hang."""
+    """Raises JobError when the source has no example at all: its endless stream would hang."""
     if not any(len(rows.label) for rows in one_pass(source, shape)):
-        raise Failure(
+        raise JobError(
             f"channel {source.channel} holds no usable example: none of its images decodes, or "
             "none has a class of your dataset"
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainyard_trainer.container import Failure
+from trainyard_trainer.container import JobError
 
 PLATFORM_PREFIX = "sagemaker_"
 """Parameters with this prefix are added by SageMaker's SDK and mean nothing here."""
@@ -119,13 +119,13 @@ Parameter = Whole | Number | Switch | Choice | Names
 def read(parameters: Iterable[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
     """The value of every parameter, from what was given or its default.
 
-    Raises Failure with the name, the limit and the mend; also for a name no parameter has, since
+    Raises JobError with the name, the limit and the mend; also for a name no parameter has, since
     a mistyped one would otherwise silently train with a default.
     """
     known = {parameter.name: parameter for parameter in parameters}
     for name in given:
         if name not in known and not name.startswith(PLATFORM_PREFIX):
-            raise Failure(
+            raise JobError(
                 f"unknown parameter {name}: remove it, or use one of " + ", ".join(sorted(known))
             )
     return {
@@ -134,6 +134,6 @@ def read(parameters: Iterable[Parameter], given: Mapping[str, str]) -> dict[str,
     }
 
 
-def _refusal(name: str, text: str, limit: str) -> Failure:
+def _refusal(name: str, text: str, limit: str) -> JobError:
     shown = text if len(text) <= 80 else text[:79] + "…"
-    return Failure(f"parameter {name} is {shown!r}: set it to {limit}")
+    return JobError(f"parameter {name} is {shown!r}: set it to {limit}")

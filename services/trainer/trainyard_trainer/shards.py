@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from trainyard_trainer.container import Failure
+from trainyard_trainer.container import JobError
 
 _NUMBERED = re.compile(r".+\.tfrecord-(?P<index>\d+)-of-(?P<count>\d+)")
 _HEADER = struct.Struct("<Q4x")
@@ -31,11 +31,11 @@ def find(
     """The shards of a channel, sorted.
 
     When some are of the preferred split, only they are taken: of a folder with several splits,
-    training must not see the test split. Raises Failure when there is none or one is missing.
+    training must not see the test split. Raises JobError when there is none or one is missing.
     """
     found = sorted(path for path in folder.glob(pattern) if path.is_file())
     if not found:
-        raise Failure(
+        raise JobError(
             f"channel {channel} holds no TFRecord shard ({pattern}) in {folder}: "
             "check the channel's S3 prefix or the file system's directory path"
         )
@@ -59,7 +59,7 @@ def _check_complete(channel: str, found: Sequence[Path]) -> None:
     for (stem, count), indices in seen.items():
         missing = sorted(set(range(count)) - indices)
         if missing:
-            raise Failure(
+            raise JobError(
                 f"channel {channel} lacks {len(missing)} of the {count} shards of {stem}, "
                 f"first {stem}.tfrecord-{missing[0]:05d}-of-{count:05d}: "
                 "copy the dataset again, whole"
@@ -79,7 +79,7 @@ def read_labels(folder: Path) -> tuple[str, ...] | None:
 def count(channel: str, found: Sequence[Path], limit: int = COUNT_LIMIT) -> int:
     """The number of records, exact up to the limit and estimated by size beyond it.
 
-    Raises Failure naming the shard when a record's length runs past the end of its file.
+    Raises JobError naming the shard when a record's length runs past the end of its file.
     """
     records = bytes_counted = 0
     for path in found:
@@ -101,7 +101,7 @@ def count(channel: str, found: Sequence[Path], limit: int = COUNT_LIMIT) -> int:
 
 @contextlib.contextmanager
 def naming_the_broken(channels: Mapping[str, Sequence[Path]]) -> Iterator[None]:
-    """Turns TensorFlow's DataLossError, which doesn't say where, into a Failure that does.
+    """Turns TensorFlow's DataLossError, which doesn't say where, into a JobError that does.
 
     The shards are read once more to find out, which costs only a job that has failed already.
     """
@@ -120,8 +120,8 @@ def naming_the_broken(channels: Mapping[str, Sequence[Path]]) -> Iterator[None]:
         raise
 
 
-def _broken(channel: str, path: Path, reason: str) -> Failure:
-    return Failure(
+def _broken(channel: str, path: Path, reason: str) -> JobError:
+    return JobError(
         f"shard {path.name} of channel {channel} is corrupt ({reason}): "
         "copy or convert the dataset again"
     )

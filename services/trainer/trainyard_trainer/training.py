@@ -16,7 +16,7 @@ import numpy as np
 
 from trainyard_trainer import metrics
 from trainyard_trainer.checkpoint import Checkpoints
-from trainyard_trainer.container import Failure, Stop
+from trainyard_trainer.container import JobError, Stop
 from trainyard_trainer.evaluation import Tally
 
 _LINES_PER_EPOCH = 20
@@ -117,7 +117,7 @@ class Loop:
 
     def _report_training(self, window: "_Window") -> None:
         if not math.isfinite(window.loss):
-            raise Failure(
+            raise JobError(
                 f"the loss became {window.loss} in step {self.progress.step}: the training "
                 "diverged. Set a smaller learning_rate"
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainyard_trainer import parameters
-from trainyard_trainer.container import Container, Failure, Stop
+from trainyard_trainer.container import Container, JobError, Stop
 
 RECIPES = {
     "image-classification": "trainyard_trainer.recipes.image_classification",
@@ -33,7 +33,7 @@ def run(container: Container, stop: Stop) -> None:
     given = container.hyperparameters()
     name = given.pop("recipe", DEFAULT)
     if name not in RECIPES:
-        raise Failure(f"unknown recipe {name}: use one of " + ", ".join(sorted(RECIPES)))
+        raise JobError(f"unknown recipe {name}: use one of " + ", ".join(sorted(RECIPES)))
     container.check_single_host()
     recipe = importlib.import_module(RECIPES[name])
     recipe.train(Job(name, container, stop, parameters.read(recipe.PARAMETERS, given)))

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from trainyard_trainer import export, images, shards
 from trainyard_trainer.checkpoint import Checkpoints
-from trainyard_trainer.container import Failure
+from trainyard_trainer.container import JobError
 from trainyard_trainer.evaluation import Tally
 from trainyard_trainer.images import Shape, Source
 from trainyard_trainer.parameters import Choice, Names, Number, Switch, Whole
@@ -31,7 +31,7 @@ PARAMETERS = (
     Names("labels"),
     Whole("epochs", 5, 1, 1000),
     Whole("batch_size", 64, 1, 4096),
-    Number("learning_rate", 0.003, 1e-6, 1.0),
+    Number("learning_rate", 0.004, 1e-6, 1.0),
     Whole("image_size", 0, 8, 512, zero_means="the size of the images"),
     Choice("channels", "auto", ("auto", "grey", "rgb")),
     Number("mix", 0.5, 0.0, 1.0),
@@ -41,13 +41,15 @@ PARAMETERS = (
 )
 
 _CHANNELS = {"auto": 0, "grey": 1, "rgb": 3}
+_SMALL_SIDE = 64
+_WIDTH, _MAX_WIDTH, _TOP_WIDTH = 24, 256, 128
 _WEIGHT_DECAY = 1e-4
 _NORM_MOMENTUM = 0.9
-"""Jobs of a few hundred steps are usual; with Keras's 0.99 the means would still be at their start."""
+"""Jobs of a few hundred steps are usual: with Keras's 0.99 the means would hardly have moved."""
 
 
 def train(job: Job) -> None:
-    """Runs the whole job. Raises Failure with what to mend."""
+    """Runs the whole job. Raises JobError with what to mend."""
     started = time.monotonic()
     keras.utils.set_random_seed(job.parameters["seed"])
     data = _open_data(job)
@@ -77,10 +79,10 @@ def _open_data(job: Job) -> _Data:
     channels = job.container.channels()
     for name in ("train", "validation"):
         if name not in channels:
-            raise Failure(f"the job has no channel {name}: add it, with the shards of that split")
+            raise JobError(f"the job has no channel {name}: add it, with the shards of that split")
     labels = job.parameters["labels"] or _labels_in(channels)
     if len(labels) < 2:
-        raise Failure(f"the dataset has the class {labels[0]} only: it takes two to tell apart")
+        raise JobError(f"the dataset has the class {labels[0]} only: it takes two to tell apart")
     train_source = images.open_source("train", channels["train"], labels)
     validation = images.open_source("validation", channels["validation"], labels)
     mix = job.parameters["mix"]
@@ -98,16 +100,14 @@ def _open_data(job: Job) -> _Data:
     if mix == 1:
         return _Data(labels, tuple(bases), weights, validation, base_records)
     epoch_examples = math.ceil(train_source.records / (1 - mix))
-    return _Data(
-        labels, (train_source, *bases), (1 - mix, *weights), validation, epoch_examples
-    )
+    return _Data(labels, (train_source, *bases), (1 - mix, *weights), validation, epoch_examples)
 
 
 def _labels_in(channels: dict[str, Path]) -> tuple[str, ...]:
     for name in ("train", "labels"):
         if name in channels and (labels := shards.read_labels(channels[name])):
             return labels
-    raise Failure(
+    raise JobError(
         "the class names are missing: set the parameter labels, or add a channel named labels "
         "with the dataset's label.labels.txt"
     )
@@ -116,9 +116,7 @@ def _labels_in(channels: dict[str, Path]) -> tuple[str, ...]:
 def _train(job: Job, data: _Data) -> Outcome | None:
     parameters = job.parameters
     sample = next((s for s in data.mix if s.channel == "train"), data.validation)
-    shape = images.derive_shape(
-        sample, parameters["image_size"], _CHANNELS[parameters["channels"]]
-    )
+    shape = images.derive_shape(sample, parameters["image_size"], _CHANNELS[parameters["channels"]])
     for source in (*data.mix, data.validation):
         images.check_readable(source, shape)
     steps = max(math.ceil(data.epoch_examples / parameters["batch_size"]), 1)
@@ -157,9 +155,7 @@ def _train(job: Job, data: _Data) -> Outcome | None:
 class _Task:
     """The network, its training step and its examples; see training.Task."""
 
-    def __init__(
-        self, data: _Data, shape: Shape, plan: Plan, parameters: dict[str, Any]
-    ) -> None:
+    def __init__(self, data: _Data, shape: Shape, plan: Plan, parameters: dict[str, Any]) -> None:
         self.plan = plan
         self._data = data
         self._shape = shape
@@ -186,7 +182,7 @@ class _Task:
             self.unreadable[position] += int(batch.unreadable.numpy()[of_source].sum())
             self.unknown[position] += int(batch.unknown.numpy()[of_source].sum())
             if self.unknown[position] and self._data.own(position):
-                raise Failure(
+                raise JobError(
                     f"channel train has labels beyond its {len(self._data.labels)} class names: "
                     "the parameter labels must name every class, in the order of the labels"
                 )
@@ -228,27 +224,37 @@ class _Task:
 def network(shape: Shape, classes: int) -> keras.Model:
     """A network from pixels of 0 to 255 to logits, deeper and wider the larger the images are.
 
-    Each stage halves the image until about 7x7 are left, which are averaged.
+    Each stage halves the image until about 7x7 are left. Small images, like digits and icons, fill
+    their frame: what is where matters, so a layer over the whole frame ends the network. Larger
+    ones are pictures of things that may be anywhere: residual stages see further, and an average
+    over the frame ends the network.
     """
     layers = keras.layers
-    halvings = max(round(math.log2(shape.side / 7)), 0)
+    small = shape.side <= _SMALL_SIDE
+    stages = max(round(math.log2(shape.side / 7)), 0)
     pixels = keras.Input((shape.side, shape.side, shape.channels), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1)(pixels)
-    for stage in range(halvings + 1):
-        width = min(24 * 2**stage, 256)
-        if stage:
-            x = layers.MaxPooling2D()(x)
-        x = _convolution(x, width)
-        if stage:
+    if small:
+        x = _convolution(x, _WIDTH)
+    else:
+        x = _convolution(x, _WIDTH, strides=2)
+        stages -= 1
+    for stage in range(1, stages + 1):
+        width = min(_WIDTH * 2**stage, _MAX_WIDTH)
+        x = _convolution(layers.MaxPooling2D()(x), width)
+        if not small:
             x = layers.Add()([x, _convolution(x, width)])
+    if small:
+        x = layers.MaxPooling2D(padding="same")(x)
+        x = _convolution(x, _TOP_WIDTH, size=x.shape[1], padding="valid")
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(0.2)(x)
     return keras.Model(pixels, layers.Dense(classes, name="logits")(x))
 
 
-def _convolution(x: Any, width: int) -> Any:
+def _convolution(x: Any, width: int, size: int = 3, strides: int = 1, padding: str = "same") -> Any:
     layers = keras.layers
-    x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
+    x = layers.Conv2D(width, size, strides, padding, use_bias=False)(x)
     x = layers.BatchNormalization(momentum=_NORM_MOMENTUM)(x)
     return layers.ReLU()(x)
 
