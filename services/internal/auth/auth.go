@@ -53,10 +53,9 @@ type Entry struct {
 type Tokens struct {
 	path string
 
-	mu     sync.Mutex
-	mtime  time.Time
-	bySum  map[string]Entry
-	loaded bool
+	mu    sync.Mutex
+	info  os.FileInfo // Of the file that was read; nil before.
+	bySum map[string]Entry
 }
 
 // OpenTokens reads a token file: a JSON list of Entry.
@@ -91,7 +90,8 @@ func (t *Tokens) reload() error {
 	if err != nil {
 		return fmt.Errorf("token file: %w", err)
 	}
-	if t.loaded && info.ModTime().Equal(t.mtime) {
+	// Two writes may fall into one tick of the file system's clock, but then they are two files, for each is renamed into place.
+	if t.info != nil && os.SameFile(info, t.info) && info.ModTime().Equal(t.info.ModTime()) && info.Size() == t.info.Size() {
 		return nil
 	}
 	entries, err := readEntries(t.path)
@@ -102,7 +102,7 @@ func (t *Tokens) reload() error {
 	for _, e := range entries {
 		t.bySum[e.SHA256] = e
 	}
-	t.mtime, t.loaded = info.ModTime(), true
+	t.info = info
 	return nil
 }
 
