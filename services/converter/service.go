@@ -42,6 +42,7 @@ type Config struct {
 	Workers      int           `help:"Tasks at work at once; 0 means one a processor."`
 	Visibility   time.Duration `help:"Time after which a killed worker's work is given to another." default:"30s"`
 	LeaseEvery   time.Duration `help:"How often the lease of a conversion is renewed; below a third of ingest's lease." default:"8s"`
+	Worker       string        `help:"Binary of the worker processes; by default this one." type:"path"`
 	MaxAttempts  int           `help:"Tries after which a step whose worker crashes counts as failed. The queues' maxReceiveCount must be larger." default:"5"`
 }
 
@@ -53,7 +54,7 @@ type S3 interface {
 	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
 }
 
-// Presigner signs URLs; awscfg.Presigner makes one.
+// Presigner signs URLs; *awscfg.Presigner is one.
 type Presigner interface {
 	PresignGetObject(context.Context, *s3.GetObjectInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
 	PresignPutObject(context.Context, *s3.PutObjectInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
@@ -143,5 +144,5 @@ func (u *unit) Close() error { return u.tracker.Close() }
 
 // parent makes the runner of child processes for one step. objects maps what a child may ask for.
 func (u *unit) parent(o objects) worker.Parent {
-	return worker.Parent{Limits: worker.DefaultLimits, Sign: o.sign}
+	return worker.Parent{Executable: u.cfg.Worker, Limits: worker.DefaultLimits, Sign: o.sign}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -26,6 +27,9 @@ import (
 	"github.com/trainyard/trainyard/services/internal/queue"
 	"go.uber.org/zap"
 )
+
+// uploadsPrefix is where uploads lie; the queue's filter lets nothing else through.
+const uploadsPrefix = "uploads/"
 
 // s3Event is what S3 sends: only the names are used, and only as a hint.
 type s3Event struct {
@@ -52,7 +56,8 @@ func (u *unit) handleUpload(ctx context.Context, m queue.Message) error {
 	}
 	for _, record := range event.Records { // s3:TestEvent has none.
 		key, err := url.QueryUnescape(record.S3.Object.Key)
-		if err != nil || record.S3.Bucket.Name != u.cfg.Bucket || !strings.HasPrefix(strings.TrimPrefix(record.EventName, "s3:"), "ObjectCreated:") {
+		if err != nil || record.S3.Bucket.Name != u.cfg.Bucket ||
+			!strings.HasPrefix(key, uploadsPrefix) || !strings.HasPrefix(strings.TrimPrefix(record.EventName, "s3:"), "ObjectCreated:") {
 			u.log.Warn("an event that is not of an upload was dropped", zap.String("bucket", record.S3.Bucket.Name), zap.String("event", record.EventName))
 			continue
 		}
@@ -66,7 +71,7 @@ func (u *unit) handleUpload(ctx context.Context, m queue.Message) error {
 // take claims the version of an uploaded object and plans it.
 func (u *unit) take(ctx context.Context, key string, receives int) error {
 	head, err := u.deps.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &u.cfg.Bucket, Key: &key})
-	if isMissing(err) {
+	if isMissing(err) || hasStatus(err, http.StatusBadRequest) { // 400: no object can have such a key.
 		u.log.Warn("an event of an object that isn't there was dropped", zap.String("key", key))
 		return nil
 	}
@@ -80,6 +85,10 @@ func (u *unit) take(ctx context.Context, key string, receives int) error {
 	switch {
 	case err == nil:
 	case apierror.Is(err, errorsv1.ErrorReason_LEASE_HELD):
+		if receives > 1 {
+			// Most likely our own lease, from the try before.
+			return &queue.RetryAfter{After: 4 * u.cfg.LeaseEvery, Err: err}
+		}
 		// Most likely a duplicate. Should the other worker die, ingest sends the event again.
 		return nil
 	case apierror.Is(err, errorsv1.ErrorReason_RESOURCE_NOT_FOUND), apierror.Is(err, errorsv1.ErrorReason_WRONG_STATE),

@@ -189,7 +189,7 @@ func (c *upCommand) ingest(ctx context.Context, cfg aws.Config, made localcloud.
 		Store: c.store("ingest"), Bucket: made.Bucket, UploadsQueue: made.UploadsQueueURL,
 		ReconcileEvery: 3 * time.Second, ResendAfter: 15 * time.Second, LeaseDuration: 15 * time.Second,
 	}, ingest.Deps{
-		S3: awscfg.S3(cfg), Presigner: awscfg.Presigner(cfg, ""), SQS: sqs.NewFromConfig(cfg), Region: cfg.Region,
+		S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""), SQS: sqs.NewFromConfig(cfg), Region: cfg.Region,
 		Notification: service, Log: log.Named("ingest"),
 	})
 }
@@ -199,7 +199,7 @@ func (c *upCommand) converter(ctx context.Context, cfg aws.Config, made localclo
 		Store: c.store("converter"), Bucket: made.Bucket, UploadsQueue: made.UploadsQueueURL, TasksQueue: made.TasksQueueURL,
 		Scratch: filepath.Join(c.Data, "scratch"), Visibility: 12 * time.Second, LeaseEvery: 4 * time.Second, MaxAttempts: 5,
 	}, converter.Deps{
-		S3: awscfg.S3(cfg), Presigner: awscfg.Presigner(cfg, ""), DownloadPresigner: awscfg.Presigner(cfg, ""),
+		S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""), DownloadPresigner: awscfg.NewPresigner(cfg, ""),
 		SQS: sqs.NewFromConfig(cfg), Ingest: service, Log: log.Named("converter"),
 	})
 }
@@ -217,7 +217,7 @@ func (c *upCommand) training(ctx context.Context, cfg aws.Config, made localclou
 		Subnets: []string{"subnet-00000001"}, SecurityGroups: []string{"sg-00000001"},
 		PollEvery: 2 * time.Second, LogEvery: time.Second,
 	}, training.Deps{
-		SageMaker: sagemaker.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg), S3: awscfg.S3(cfg), Presigner: awscfg.Presigner(cfg, ""),
+		SageMaker: sagemaker.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg), S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""),
 		SQS: sqs.NewFromConfig(cfg), Ingest: service, Notification: service, Log: log.Named("training"),
 	})
 }

@@ -48,19 +48,40 @@ func S3(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil })
 }
 
-// Presigner makes a presigner that leaves headers where they are: a checksum that is hoisted into the query is signed but not
-// enforced. With an endpoint the URLs show that one instead of the configuration's, for clients that reach S3 under another address.
-func Presigner(cfg aws.Config, endpoint string) *s3.PresignClient {
+// Presigner signs S3 URLs. Those that write bind the headers of the call: a checksum that were hoisted into the query would be signed but not
+// enforced. Those that read have no headers at all, so that a browser can follow them.
+type Presigner struct {
+	read, write *s3.PresignClient
+}
+
+// NewPresigner makes a Presigner. With an endpoint the URLs show that one instead of the configuration's, for clients that
+// reach S3 under another address.
+func NewPresigner(cfg aws.Config, endpoint string) *Presigner {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		if endpoint != "" {
 			o.BaseEndpoint = &endpoint
 		}
 		o.UsePathStyle = o.BaseEndpoint != nil
 	})
-	return s3.NewPresignClient(client, func(o *s3.PresignOptions) {
+	return &Presigner{read: s3.NewPresignClient(client), write: s3.NewPresignClient(client, func(o *s3.PresignOptions) {
 		o.Presigner = v4.NewSigner(func(o *v4.SignerOptions) {
 			o.DisableHeaderHoisting = true
 			o.DisableURIPathEscaping = true // S3 signs the path as it is sent.
 		})
-	})
+	})}
+}
+
+// PresignGetObject signs a download.
+func (p *Presigner) PresignGetObject(ctx context.Context, in *s3.GetObjectInput, options ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error) {
+	return p.read.PresignGetObject(ctx, in, options...)
+}
+
+// PresignPutObject signs an upload; the headers in the result must be sent.
+func (p *Presigner) PresignPutObject(ctx context.Context, in *s3.PutObjectInput, options ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error) {
+	return p.write.PresignPutObject(ctx, in, options...)
+}
+
+// PresignUploadPart signs the upload of a part; the headers in the result must be sent.
+func (p *Presigner) PresignUploadPart(ctx context.Context, in *s3.UploadPartInput, options ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error) {
+	return p.write.PresignUploadPart(ctx, in, options...)
 }

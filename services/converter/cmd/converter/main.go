@@ -35,7 +35,7 @@ func main() {
 				return nil, err
 			}
 			return converter.New(ctx, config.Converter, converter.Deps{
-				S3: awscfg.S3(cfg), Presigner: awscfg.Presigner(cfg, ""), DownloadPresigner: awscfg.Presigner(cfg, config.PublicS3),
+				S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""), DownloadPresigner: awscfg.NewPresigner(cfg, config.PublicS3),
 				SQS: sqs.NewFromConfig(cfg), Ingest: ingest, Log: log,
 			})
 		})
