@@ -265,3 +265,35 @@ func (s *store) scan(ctx context.Context, streams map[int64]string, from positio
 	}
 	return rows.Err()
 }
+
+// selectStreams finds the streams of a group by name, by prefix, or all of them.
+func (s *store) selectStreams(ctx context.Context, group string, names []string, prefix string) (map[int64]string, error) {
+	if err := groupExists(ctx, s.db, group); err != nil {
+		return nil, err
+	}
+	found := map[int64]string{}
+	for _, name := range names {
+		id, err := streamID(ctx, s.db, group, name)
+		if err != nil {
+			return nil, err
+		}
+		found[id] = name
+	}
+	if len(names) > 0 {
+		return found, nil
+	}
+	rows, err := s.db.QueryContext(ctx, `SELECT id, name FROM log_streams WHERE group_name = ? AND substr(name, 1, length(?)) = ?`, group, prefix, prefix)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id int64
+		var name string
+		if err := rows.Scan(&id, &name); err != nil {
+			return nil, err
+		}
+		found[id] = name
+	}
+	return found, rows.Err()
+}

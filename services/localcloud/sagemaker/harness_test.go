@@ -120,7 +120,9 @@ type instance struct {
 }
 
 // sh is a program that runs a shell script.
-func sh(script string) sagemaker.Program { return sagemaker.Program{Argv: []string{"sh", "-ec", script}} }
+func sh(script string) sagemaker.Program {
+	return sagemaker.Program{Argv: []string{"sh", "-ec", script}}
+}
 
 // start runs a service over dir. The script is the program of the image "trainer".
 func start(t *testing.T, cfg sagemaker.Config, script string, wrap ...func(sagemaker.S3) sagemaker.S3) *instance {
@@ -341,4 +343,3 @@ func awaitDeath(t *testing.T, pids ...string) {
 		}
 	}
 }
-

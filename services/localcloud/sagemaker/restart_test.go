@@ -83,6 +83,29 @@ func TestCloseLeavesJobsToResume(t *testing.T) {
 	}
 }
 
+func TestCloseWhileStopping(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const script = `trap 'echo told' TERM; echo saved > model/m; echo ready; while :; do sleep 0.01; done`
+	c := start(t, sagemaker.Config{Dir: dir, CloseGrace: 50 * time.Millisecond}, script)
+	c.create(request("closing"))
+	c.awaitLog("closing", "ready")
+	_, err := c.sm.StopTrainingJob(t.Context(), &sdk.StopTrainingJobInput{TrainingJobName: aws.String("closing")})
+	must(t, err)
+	c.awaitLog("closing", "told")
+	began := time.Now()
+	c.stop() // The program had 120 s, of which the end of the service leaves 50 ms.
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("closing took %v", took)
+	}
+
+	c = start(t, sagemaker.Config{Dir: dir}, script)
+	d := c.awaitEnd("closing")
+	same(t, "status", d.TrainingJobStatus, types.TrainingJobStatusStopped)
+	same(t, "phases", phases(t, d), []string{"Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"})
+	same(t, "model", c.untar("models/closing/output/model.tar.gz")["m"], "saved\n")
+}
+
 // stuck is an S3 whose uploads hang until they are given up.
 type stuck struct {
 	sagemaker.S3
@@ -116,7 +139,7 @@ func TestInterruptedUploadIsDoneAgain(t *testing.T) {
 	same(t, "files", len(c.untar("models/upload/output/model.tar.gz")), 1)
 }
 
-// TestKillNine kills a whole localcloud, twice, while it trains.
+// TestKillNine kills a whole localcloud while it trains.
 func TestKillNine(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
