@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -44,7 +45,7 @@ func main() {
 	var c commands
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	parser := kong.Must(&c, append(boot.ParseOptions("trainyard", description), kong.BindTo(ctx, (*context.Context)(nil)))...)
+	parser := kong.Must(&c, append(boot.ParseOptions("trainyard", description), kong.BindTo(ctx, (*context.Context)(nil)), kong.Vars{"data": defaultData()})...)
 	command, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
 	if err := command.Run(); err != nil {
@@ -54,6 +55,18 @@ func main() {
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called.
 	}
+}
+
+// defaultData is where the suite keeps its data when it isn't told: where the user's other programs keep theirs.
+func defaultData() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "trainyard")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "trainyard-data"
+	}
+	return filepath.Join(home, ".local", "share", "trainyard")
 }
 
 type localcloudCommand struct {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -37,7 +38,8 @@ const (
 )
 
 type upCommand struct {
-	boot.LogConfig
+	LogLevel     string            `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"warn"`
+	LogFormat    string            `help:"json or text." enum:"json,text" default:"text"`
 	Data         string            `help:"Folder for everything the suite keeps; made if it isn't there." type:"path" default:"${data}"`
 	HTTP         string            `name:"http" help:"Address of the page and the REST API." default:"127.0.0.1:8080"`
 	GRPC         string            `name:"grpc" help:"Address of the gRPC API." default:"127.0.0.1:9090"`
@@ -47,13 +49,20 @@ type upCommand struct {
 	BaseDatasets string            `help:"List of base datasets (JSON or YAML); by default base-datasets.yaml in the data folder, where there is one." type:"path"`
 	FileSystem   map[string]string `help:"More file systems for training: fs-ID=EFS:FOLDER or fs-ID=FSxLustre:FOLDER. fs-00000001 is EFS in the data folder's efs." mapsep:"none"`
 	Trainer      string            `help:"Command that is run as the training image; by default the repository's trainer in its .venv."`
-	Config       string            `hidden:""`
+	Config       kong.ConfigFlag   `help:"JSON file whose keys are these flags' names."`
 }
 
-// Run runs the suite until Ctrl-C: localcloud, then the five services on one gRPC server, as each would run alone.
+// Help is shown by `trainyard up --help`.
+func (c *upCommand) Help() string {
+	return `Everything is kept in the data folder and is there again after a restart. The page signs you in by itself; the
+commands of the same user find the suite and its token by themselves. Others use TRAINYARD_URL and TRAINYARD_TOKEN,
+the token being in the data folder's file 'token'.`
+}
+
+// Run runs the suite until Ctrl-C.
 func (c *upCommand) Run(ctx context.Context) error {
 	begin := time.Now()
-	log, err := boot.NewLogger(c.LogConfig)
+	log, err := boot.NewLogger(boot.LogConfig{LogLevel: c.LogLevel, LogFormat: c.LogFormat})
 	if err != nil {
 		return err
 	}
@@ -62,6 +71,22 @@ func (c *upCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer flush()
+	return c.run(ctx, log, func(e endpoints) {
+		if err := writeLocal(local{URL: e.HTTP, Token: e.Token, Data: c.Data}); err != nil {
+			log.Warn("the command line won't find this suite by itself", zap.Error(err))
+		}
+		fmt.Printf("trainyard ready: http=%s grpc=%s aws=%s data=%s in %.1fs\n", e.HTTP, e.GRPC, e.AWS, c.Data, time.Since(begin).Seconds())
+	})
+}
+
+// endpoints are where a running suite is found.
+type endpoints struct {
+	HTTP, GRPC, AWS string
+	Token           string // Of the local user.
+}
+
+// run runs localcloud, and on it the five services on one gRPC server, as each would run alone. It calls ready once.
+func (c *upCommand) run(ctx context.Context, log *zap.Logger, ready func(endpoints)) error {
 	if err := os.MkdirAll(filepath.Join(c.Data, "efs"), 0o700); err != nil {
 		return err
 	}
@@ -82,7 +107,7 @@ func (c *upCommand) Run(ctx context.Context) error {
 		cancel(err)
 		cloudEnded <- errors.Join(err, cloud.Close())
 	}()
-	err = c.serve(ctx, cloud, tokens, log, begin)
+	err = c.serve(ctx, cloud, tokens, log, ready)
 	stopCloud()
 	return errors.Join(err, <-cloudEnded)
 }
@@ -109,72 +134,79 @@ func (c *upCommand) localcloud(ctx context.Context, log *zap.Logger) (*localclou
 }
 
 // serve runs the services on localcloud.
-func (c *upCommand) serve(ctx context.Context, cloud *localcloud.Unit, tokens localTokens, log *zap.Logger, begin time.Time) error {
+func (c *upCommand) serve(ctx context.Context, cloud *localcloud.Unit, tokens localTokens, log *zap.Logger, ready func(endpoints)) error {
 	process, err := boot.NewProcess(boot.ServerConfig{
 		GRPC: c.GRPC, Admin: c.Admin, AuthTokens: tokens.file, Reflection: true, ShutdownTimeout: 2 * time.Second,
 	}, log)
 	if err != nil {
 		return err
 	}
-	units, page, err := c.units(ctx, cloud, process, tokens, log)
+	front, err := c.gateway(ctx, cloud, process, tokens, log)
 	if err != nil {
-		for i := len(units) - 1; i >= 0; i-- {
-			err = errors.Join(err, units[i].Close())
+		return errors.Join(err, process.Close())
+	}
+	page := "http://" + front.Addr()
+	units, err := c.units(ctx, cloud, process, page, tokens, log)
+	units = append(units, front)
+	if err != nil {
+		for _, u := range units {
+			err = errors.Join(err, u.Close())
 		}
 		return errors.Join(err, process.Close())
 	}
-	if err := writeLocal(local{URL: page, Token: tokens.user, Data: c.Data}); err != nil {
-		log.Warn("the command line won't find this suite by itself", zap.Error(err))
-	}
 	go func() {
 		if waitReady(ctx, page) {
-			fmt.Printf("trainyard ready: http=%s grpc=%s aws=%s data=%s in %.1fs\n", page, process.Addr(), cloud.Endpoint(), c.Data, time.Since(begin).Seconds())
+			ready(endpoints{HTTP: page, GRPC: process.Addr(), AWS: cloud.Endpoint(), Token: tokens.user})
 		}
 	}()
 	return process.Run(ctx, units...)
 }
 
-func (c *upCommand) units(ctx context.Context, cloud *localcloud.Unit, process *boot.Process, tokens localTokens, log *zap.Logger) (units []boot.Unit, page string, err error) {
-	add := func(u boot.Unit, err error) error {
-		if err == nil {
-			units = append(units, u)
-		}
-		return err
-	}
-	cfg, err := cloud.AWS(ctx)
+func (c *upCommand) gateway(ctx context.Context, cloud *localcloud.Unit, process *boot.Process, tokens localTokens, log *zap.Logger) (*gateway.Unit, error) {
+	plain, err := boot.DialPlain(process.Addr())
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	service, err := boot.Dial(process.Addr(), tokens.service)
-	if err != nil {
-		return nil, "", err
-	}
-	front, err := c.gateway(ctx, cloud, process, tokens, log)
-	if err != nil {
-		return nil, "", err
-	}
-	page = "http://" + front.Addr()
-	units = append(units, front)
+	return gateway.New(ctx, gateway.Config{HTTP: c.HTTP, S3Origins: []string{cloud.Endpoint()}, LocalToken: tokens.user}, gateway.Deps{
+		Ingest: plain, Converter: plain, Training: plain, Notification: plain, Log: log.Named("gateway"),
+	})
+}
+
+// units makes the services once localcloud answers. What was made before an error is given back to be closed.
+func (c *upCommand) units(ctx context.Context, cloud *localcloud.Unit, process *boot.Process, page string, tokens localTokens, log *zap.Logger) ([]boot.Unit, error) {
 	select {
 	case <-cloud.Ready():
 	case <-ctx.Done():
-		return units, "", context.Cause(ctx)
+		return nil, context.Cause(ctx)
+	}
+	cfg, err := cloud.AWS(ctx)
+	if err != nil {
+		return nil, err
 	}
 	made, err := localcloud.Provision(ctx, cfg, []string{page, strings.Replace(page, "127.0.0.1", "localhost", 1)})
 	if err != nil {
-		return units, "", err
+		return nil, err
 	}
-	err = add(notification.New(ctx, notification.Config{Store: c.store("notification")}, notification.Deps{Log: log.Named("notification"), Metrics: process.Metrics()}))
-	if err == nil {
-		err = add(c.ingest(ctx, cfg, made, service, log))
+	service, err := boot.Dial(process.Addr(), tokens.service)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = add(c.converter(ctx, cfg, made, service, log))
+	var units []boot.Unit
+	for _, build := range []func() (boot.Unit, error){
+		func() (boot.Unit, error) {
+			return notification.New(ctx, notification.Config{Store: c.store("notification")}, notification.Deps{Log: log.Named("notification"), Metrics: process.Metrics()})
+		},
+		func() (boot.Unit, error) { return c.ingest(ctx, cfg, made, service, log) },
+		func() (boot.Unit, error) { return c.converter(ctx, cfg, made, service, log) },
+		func() (boot.Unit, error) { return c.training(ctx, cfg, made, service, log) },
+	} {
+		u, err := build()
+		if err != nil {
+			return units, err
+		}
+		units = append(units, u)
 	}
-	if err == nil {
-		err = add(c.training(ctx, cfg, made, service, log))
-	}
-	return units, page, err
+	return units, nil
 }
 
 func (c *upCommand) store(service string) string {
@@ -212,13 +244,13 @@ func (c *upCommand) training(ctx context.Context, cfg aws.Config, made localclou
 		}
 	}
 	return training.New(ctx, training.Config{
-		Store: c.store("training"), Bucket: made.Bucket, Image: trainerImage, EventsQueue: made.TrainingEventURL, BaseDatasets: bases,
+		Store: c.store("training"), Bucket: made.Bucket, Image: trainerImage, EventsQueue: made.TrainingEventsQueueURL, BaseDatasets: bases,
 		RoleARN: "arn:aws:iam::" + localcloud.AccountID + ":role/trainyard-training",
 		Subnets: []string{"subnet-00000001"}, SecurityGroups: []string{"sg-00000001"},
 		PollEvery: 2 * time.Second, LogEvery: time.Second,
 	}, training.Deps{
 		SageMaker: sagemaker.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg), S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""),
-		SQS: sqs.NewFromConfig(cfg), Ingest: service, Notification: service, Log: log.Named("training"),
+		SQS: sqs.NewFromConfig(cfg), Ingest: service, Notification: service, Region: cfg.Region, Log: log.Named("training"),
 	})
 }
 
