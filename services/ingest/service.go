@@ -57,6 +57,14 @@ func (c *Config) Complete() error {
 	if c.Store == "" || c.Bucket == "" {
 		return errors.New("ingest: --store and --bucket must be given")
 	}
+	for _, value := range []int64{
+		int64(c.UploadTTL), int64(c.ReconcileEvery), int64(c.ResendAfter), int64(c.LeaseDuration), int64(c.MaxAttempts),
+		c.PartSize, int64(c.URLLifetime), c.QuotaBytes, c.QuotaVersions, c.QuotaConcurrent,
+	} {
+		if value < 0 {
+			return errors.New("ingest: durations, sizes and counts can't be negative")
+		}
+	}
 	setDefault(&c.UploadTTL, 24*time.Hour)
 	setDefault(&c.ReconcileEvery, 15*time.Second)
 	setDefault(&c.ResendAfter, 2*time.Minute)
