@@ -148,7 +148,7 @@ class Process:
 
         self._wait(caught, "a SIGTERM handler")
 
-    def _wait(self, condition, what: str, seconds: float = 60) -> None:
+    def _wait(self, condition, what: str, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert self._process.poll() is None, f"ended while waiting for {what}: {self.text()}"
@@ -158,7 +158,7 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def exit_code(self, seconds: float = 60) -> int:
+    def exit_code(self, seconds: float = 120) -> int:
         return self._process.wait(seconds)
 
     def end(self) -> None:

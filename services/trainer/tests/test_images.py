@@ -171,6 +171,11 @@ class TestShards:
         with pytest.raises(JobError, match=r"channel train holds no TFRecord shard.*S3 prefix"):
             shards.find("train", tmp_path)
 
+    def test_only_empty_ones(self, tmp_path):
+        write_shards(tmp_path, "validation", [])
+        with pytest.raises(JobError, match="shards of channel validation are empty: convert"):
+            images.open_source("validation", tmp_path, CLASSES)
+
     def test_a_missing_one_is_named(self, tmp_path):
         paths = write_shards(tmp_path, "train", records(CLASSES, 9, 1), shards=3)
         paths[1].unlink()

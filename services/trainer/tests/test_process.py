@@ -22,7 +22,7 @@ def test_sigterm_ends_the_job_with_the_model_so_far(job, start):
     sent = time.monotonic()
     process.send(signal.SIGTERM)
     assert process.exit_code() == 0, process.text()
-    assert time.monotonic() - sent < 60
+    assert time.monotonic() - sent < 110, "SageMaker kills after 120 s"
     assert not job.failure.exists()
     evaluation = job.evaluation()
     assert evaluation["stopped"]

@@ -18,7 +18,10 @@ from trainyard_trainer.container import Container, JobError, Stop, describe
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0 success, 1 failure, 2 wrong usage."""
-    parser = argparse.ArgumentParser(prog="trainyard_trainer", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m trainyard_trainer",
+        description="Trains and measures models; what runs inside Trainyard's training image.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser(
         "train",

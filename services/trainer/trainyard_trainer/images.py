@@ -112,8 +112,14 @@ def open_measured(folder: Path, pattern: str, labels: Sequence[str]) -> Source:
 def _source(
     channel: str, found: tuple[Path, ...], join: tuple[int, ...], names: Sequence[str] = ()
 ) -> Source:
+    records = shards.count(channel, found)
+    if not records:
+        raise JobError(
+            f"the shards of channel {channel} are empty: convert the dataset with a larger share "
+            "for that split"
+        )
     left_out = tuple(name for name, label in zip(names, join, strict=False) if label < 0)
-    return Source(channel, found, shards.count(channel, found), join, left_out)
+    return Source(channel, found, records, join, left_out)
 
 
 def _join(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...]:

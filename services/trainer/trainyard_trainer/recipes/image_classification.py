@@ -41,7 +41,7 @@ PARAMETERS = (
 )
 
 _CHANNELS = {"auto": 0, "grey": 1, "rgb": 3}
-_SMALL_SIDE = 64
+_SMALL_SIDE = 48
 _WIDTH, _MAX_WIDTH, _TOP_WIDTH = 24, 256, 128
 _WEIGHT_DECAY = 1e-4
 _NORM_MOMENTUM = 0.9
