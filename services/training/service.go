@@ -8,7 +8,8 @@
 //   - sagemaker:CreateTrainingJob, DescribeTrainingJob, StopTrainingJob, AddTags, ListTags [training-job/trainyard-*]
 //   - iam:PassRole [the execution role], with the condition iam:PassedToService sagemaker.amazonaws.com
 //   - logs:DescribeLogStreams, logs:GetLogEvents [log group /aws/sagemaker/TrainingJobs]
-//   - s3:GetObject [models/* of the bucket]
+//   - s3:GetObject [models/* of the bucket], and s3:ListBucket with the prefix models/: without it S3 answers 403 where a
+//     job left no model, which can't be told from a missing permission
 //   - sqs:ReceiveMessage, sqs:DeleteMessage [the events queue], if there is one
 package training
 

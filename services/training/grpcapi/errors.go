@@ -8,6 +8,7 @@ import (
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	"github.com/trainyard/trainyard/services/internal/apierror"
 	"github.com/trainyard/trainyard/services/training/internal/job"
+	"github.com/trainyard/trainyard/services/training/internal/joblog"
 	"github.com/trainyard/trainyard/services/training/internal/launch"
 	"github.com/trainyard/trainyard/services/training/recipe"
 	"github.com/trainyard/trainyard/services/training/spec"
@@ -22,7 +23,8 @@ func toStatus(err error) error {
 		invalid     *recipe.InvalidParameterError
 		field       *launch.FieldError
 		notReady    *launch.NotReadyError
-		unavailable *launch.UnavailableError
+		noIngest    *launch.UnavailableError
+		noLogs      *joblog.UnavailableError
 		limit       *spec.Error
 	)
 	switch {
@@ -39,7 +41,9 @@ func toStatus(err error) error {
 	case errors.As(err, &notReady):
 		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, notReady.Error(),
 			"resource", notReady.Name, "state", notReady.State)
-	case errors.As(err, &unavailable):
+	case errors.As(err, &noLogs):
+		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "CloudWatch Logs does not answer now; try again.")
+	case errors.As(err, &noIngest):
 		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE,
 			"The ingest service, which knows the datasets, does not answer now; try again.")
 	case errors.As(err, &limit) && limit.Field != "":

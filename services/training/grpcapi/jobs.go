@@ -177,7 +177,7 @@ func (s *Training) ListTrainingJobLogs(ctx context.Context, req *trainingv1.List
 	if j.Attempts > 0 { // Else SageMaker has nothing to log of it.
 		size := pageSize(req.GetPageSize(), 1000, 10_000)
 		if page, err = joblog.Read(ctx, s.Logs, j.SageMakerName, cursor, int(size), maxLogBytes); err != nil {
-			return nil, err
+			return nil, toStatus(err)
 		}
 	}
 	for _, line := range page.Lines {

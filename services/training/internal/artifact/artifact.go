@@ -7,12 +7,14 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path"
 	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 const (
@@ -81,9 +83,12 @@ func (a *Artifact) unpack(r io.Reader) error {
 		a.Files++
 		switch path.Clean(header.Name) {
 		case evaluationFile:
-			if text, err := readSmall(archive, header.Size, maxEvaluation); err != nil {
+			text, err := readSmall(archive, header.Size, maxEvaluation)
+			if err != nil {
 				return err
-			} else if object := map[string]json.RawMessage{}; json.Unmarshal(text, &object) == nil {
+			}
+			// The API shows it as a Struct, whose JSON has no broken UTF-8 and no lone surrogates.
+			if protojson.Unmarshal(text, new(structpb.Struct)) == nil {
 				a.Evaluation = string(text)
 			}
 		case labelsFile:
@@ -91,7 +96,7 @@ func (a *Artifact) unpack(r io.Reader) error {
 			if err != nil {
 				return err
 			}
-			a.Labels = lines(string(text))
+			a.Labels = lines(strings.ToValidUTF8(string(text), "\uFFFD"))
 		}
 	}
 	// The checksum of the compressed stream stands at its end.

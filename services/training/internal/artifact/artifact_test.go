@@ -27,6 +27,8 @@ func TestReadFindsDigestEvaluationAndLabels(t *testing.T) {
 		"neither":         {map[string]string{"model.tflite": "x"}, "", nil},
 		"in a folder":     {map[string]string{"old/evaluation.json": `{"accuracy":0}`}, "", nil},
 		"no JSON object":  {map[string]string{"evaluation.json": `{"accuracy":NaN}`}, "", nil},
+		"broken UTF-8":    {map[string]string{"evaluation.json": "{\"a\":\"\xff\"}", "labels.txt": "c\xfft"}, "", []string{"c\uFFFDt"}},
+		"lone surrogate":  {map[string]string{"evaluation.json": `{"a":"\ud800"}`}, "", nil},
 		"large":           {map[string]string{"evaluation.json": `{"a":"` + strings.Repeat("x", 2<<20) + `"}`}, "", nil},
 		"nothing in it":   {nil, "", nil},
 		"outside of root": {map[string]string{"../evaluation.json": `{"accuracy":0}`}, "", nil},

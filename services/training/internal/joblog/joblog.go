@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"github.com/aws/smithy-go"
 )
 
 // Group is the log group of SageMaker's training jobs; a job's streams are `{job}/algo-{n}-{epoch}`, one for each start.
@@ -131,7 +132,7 @@ func (p *Page) readStream(ctx context.Context, client Client, left *room) (atEnd
 			return true, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("read log stream %s: %w", p.Next.Stream, err)
+			return false, failed(fmt.Errorf("read log stream %s: %w", p.Next.Stream, err))
 		}
 		for _, event := range output.Events {
 			at := aws.ToInt64(event.Timestamp)
@@ -174,7 +175,7 @@ func streamNames(ctx context.Context, client Client, job string) ([]string, erro
 			return nil, nil // SageMaker makes the group with the first job's first line.
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list log streams of %s: %w", job, err)
+			return nil, failed(fmt.Errorf("list log streams of %s: %w", job, err))
 		}
 		streams = append(streams, output.LogStreams...)
 		if input.NextToken = output.NextToken; input.NextToken == nil {
@@ -190,6 +191,21 @@ func streamNames(ctx context.Context, client Client, job string) ([]string, erro
 		names[i] = aws.ToString(s.LogStreamName)
 	}
 	return names, nil
+}
+
+// UnavailableError tells that CloudWatch didn't answer or asked for patience: the same call may succeed later.
+type UnavailableError struct{ Cause error }
+
+func (e *UnavailableError) Error() string { return e.Cause.Error() }
+
+func (e *UnavailableError) Unwrap() error { return e.Cause }
+
+func failed(err error) error {
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorFault() != smithy.FaultServer && api.ErrorCode() != "ThrottlingException" {
+		return err
+	}
+	return &UnavailableError{Cause: err}
 }
 
 func notFound(err error) bool {

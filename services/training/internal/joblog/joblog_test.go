@@ -1,0 +1,145 @@
+package joblog_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+
+	"github.com/trainyard/trainyard/services/internal/awscfg"
+	"github.com/trainyard/trainyard/services/localcloud/logs"
+	"github.com/trainyard/trainyard/services/training/internal/joblog"
+)
+
+const job = "trainyard-1"
+
+func TestReadGoesOnWhereItStopped(t *testing.T) {
+	for _, lines := range []int{1, 2, 3, 7, 1000} {
+		t.Run(fmt.Sprint(lines, " at a time"), func(t *testing.T) {
+			cloud, client := open(t)
+			var want []string
+			write := func(stream string, count int) {
+				t.Helper()
+				var events []logs.Event
+				for range count {
+					// Several events a millisecond, as real programs have them.
+					events = append(events, logs.Event{Timestamp: 1_732_000_000_000 + int64(len(want)/4), Message: fmt.Sprint("line ", len(want))})
+					want = append(want, events[len(events)-1].Message)
+				}
+				if err := cloud.Append(t.Context(), joblog.Group, stream, events); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []string
+			cursor := joblog.Cursor{}
+			readOn := func() {
+				t.Helper()
+				for {
+					page, err := joblog.Read(t.Context(), client, job, cursor, lines, math.MaxInt)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if len(page.Lines) > lines {
+						t.Fatalf("%d lines, asked for %d", len(page.Lines), lines)
+					}
+					for _, line := range page.Lines {
+						got = append(got, line.Message)
+					}
+					// As text, as it travels in page tokens and in the database.
+					if cursor, err = joblog.Decode(page.Next.Encode()); err != nil {
+						t.Fatal(err)
+					}
+					if page.AtEnd {
+						return
+					}
+				}
+			}
+			readOn() // Nothing yet, not even the group.
+			write(job+"/algo-1-100", 10)
+			write("trainyard-10/algo-1-100", 1) // Another job's.
+			want = want[:len(want)-1]
+			readOn()
+			write(job+"/algo-1-100", 5)
+			readOn()
+			readOn()
+			write(job+"/algo-1-200", 6) // The job was started again.
+			readOn()
+			if !slices.Equal(got, want) {
+				t.Fatalf("\n got %q\nwant %q", got, want)
+			}
+		})
+	}
+}
+
+func TestReadKeepsToBytes(t *testing.T) {
+	cloud, client := open(t)
+	events := []logs.Event{{Timestamp: 1, Message: "0123456789"}, {Timestamp: 2, Message: "0123456789"}, {Timestamp: 2, Message: "01"}}
+	if err := cloud.Append(t.Context(), joblog.Group, job+"/algo-1-1", events); err != nil {
+		t.Fatal(err)
+	}
+	var pages []int
+	for cursor, atEnd := (joblog.Cursor{}), false; !atEnd; {
+		page, err := joblog.Read(t.Context(), client, job, cursor, 100, 12)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, len(page.Lines))
+		cursor, atEnd = page.Next, page.AtEnd
+	}
+	if !slices.Equal(pages, []int{1, 2}) {
+		t.Fatalf("pages of %v lines", pages)
+	}
+}
+
+func TestCloudWatchThatIsAwayIsSaidSo(t *testing.T) {
+	cfg, err := awscfg.Load(t.Context(), awscfg.Config{Region: "us-east-1", Endpoint: "http://127.0.0.1:1", AccessKey: "key", SecretKey: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.RetryMaxAttempts = 1
+	_, err = joblog.Read(t.Context(), cloudwatchlogs.NewFromConfig(cfg), job, joblog.Cursor{}, 1, 1)
+	var away *joblog.UnavailableError
+	if !errors.As(err, &away) {
+		t.Fatalf("got %v; want an UnavailableError", err)
+	}
+}
+
+func TestLostStreamEndsTheLog(t *testing.T) {
+	_, client := open(t)
+	page, err := joblog.Read(t.Context(), client, job, joblog.Cursor{Stream: "gone", Time: 5, Count: 1}, 10, 100)
+	if err != nil || !page.AtEnd || len(page.Lines) != 0 {
+		t.Fatalf("got %v, %v", page, err)
+	}
+}
+
+func TestDecodeRefusesWhatItDidNotWrite(t *testing.T) {
+	for _, text := range []string{"x", "[]", `{"t":"1"}`, `{"t":-1}`, `{"c":-1}`, "{}{}"} {
+		if _, err := joblog.Decode(text); err == nil {
+			t.Errorf("%s was read", text)
+		}
+	}
+}
+
+func open(t *testing.T) (*logs.Service, *cloudwatchlogs.Client) {
+	t.Helper()
+	service, err := logs.New(t.Context(), logs.Config{Dir: t.TempDir()}, logs.Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(service)
+	t.Cleanup(func() {
+		server.Close()
+		if err := service.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	cfg, err := awscfg.Load(t.Context(), awscfg.Config{Region: "us-east-1", Endpoint: server.URL, AccessKey: "key", SecretKey: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return service, cloudwatchlogs.NewFromConfig(cfg)
+}
