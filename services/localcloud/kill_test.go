@@ -83,6 +83,20 @@ type acknowledged struct {
 	mu       sync.Mutex
 	messages map[string]deletion          // by body
 	objects  map[string][sha256.Size]byte // key → digest
+	uploads  map[string]*upload           // begun and never completed, by id
+}
+
+type upload struct {
+	key   string
+	parts []s3types.CompletedPart
+}
+
+// partBody is the content of a part, the same each time it is asked for.
+func partBody(number int) []byte {
+	b := make([]byte, 5<<20)
+	source := rand.NewChaCha8([32]byte{byte(number)})
+	_, _ = source.Read(b) // It never fails.
+	return b
 }
 
 func (a *acknowledged) note(f func()) {
@@ -92,7 +106,7 @@ func (a *acknowledged) note(f func()) {
 }
 
 // work runs the writers until the localcloud dies under them.
-func work(c *child, a *acknowledged, round int, until context.Context) {
+func work(until context.Context, c *child, a *acknowledged, round int) {
 	queue := aws.String("http://localcloud/" + AccountID + "/" + TasksQueue)
 	bucket := aws.String(Bucket)
 	writers := []func(n int) error{
@@ -127,7 +141,7 @@ func work(c *child, a *acknowledged, round int, until context.Context) {
 		},
 		func(n int) error { // multipart uploads
 			key := fmt.Sprintf("uploads/multipart %d-%d", round, n)
-			created, err := c.s3.CreateMultipartUpload(until, &awss3.CreateMultipartUploadInput{Bucket: bucket, Key: &key})
+			created, err := c.s3.CreateMultipartUpload(until, &awss3.CreateMultipartUploadInput{Bucket: bucket, Key: &key, ChecksumAlgorithm: s3types.ChecksumAlgorithmCrc32})
 			if err != nil {
 				return err
 			}
@@ -153,16 +167,53 @@ func work(c *child, a *acknowledged, round int, until context.Context) {
 			return err
 		},
 	}
+	// One upload a round that the kill leaves unfinished.
+	var unfinished *string
+	writers = append(writers, func(n int) error {
+		key := fmt.Sprintf("uploads/unfinished %d", round)
+		if n == 0 {
+			created, err := c.s3.CreateMultipartUpload(until, &awss3.CreateMultipartUploadInput{Bucket: bucket, Key: &key, ChecksumAlgorithm: s3types.ChecksumAlgorithmCrc32})
+			if err != nil {
+				return err
+			}
+			unfinished = created.UploadId
+			a.note(func() { a.uploads[*unfinished] = &upload{key: key} })
+			return nil
+		}
+		part, err := c.s3.UploadPart(until, &awss3.UploadPartInput{
+			Bucket: bucket, Key: &key, UploadId: unfinished, PartNumber: aws.Int32(int32(n)), Body: bytes.NewReader(partBody(n)), //nolint:gosec // Few parts.
+		})
+		if err == nil {
+			a.note(func() {
+				u := a.uploads[*unfinished]
+				u.parts = append(u.parts, s3types.CompletedPart{PartNumber: aws.Int32(int32(n)), ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32}) //nolint:gosec // Few parts.
+			})
+		}
+		return err
+	})
 	var running sync.WaitGroup
+	begun := make(chan struct{}, 2*len(writers))
 	for _, write := range writers {
 		running.Go(func() {
 			for n := 0; until.Err() == nil; n++ {
-				if err := write(n); err != nil {
+				err := write(n)
+				if n == 1 || err != nil {
+					begun <- struct{}{}
+				}
+				if err != nil {
 					return
 				}
 			}
 		})
 	}
+	// The kill comes at a random moment once each of them has got something done.
+	for range writers {
+		select {
+		case <-begun:
+		case <-until.Done():
+		}
+	}
+	time.AfterFunc(rand.N(500*time.Millisecond), c.kill)
 	running.Wait()
 }
 
@@ -177,22 +228,29 @@ func randomBytes(n int) []byte {
 // there, what was deleted stays away, and every object that exists had its event.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
-	a := &acknowledged{messages: map[string]deletion{}, objects: map[string][sha256.Size]byte{}}
+	a := &acknowledged{messages: map[string]deletion{}, objects: map[string][sha256.Size]byte{}, uploads: map[string]*upload{}}
 	for round := range 4 {
 		c := startChild(t, dir)
-		ctx, cancel := context.WithCancel(t.Context())
-		killed := time.AfterFunc(300*time.Millisecond+rand.N(700*time.Millisecond), func() {
-			c.kill()
-			cancel()
-		})
-		work(c, a, round, ctx)
-		killed.Stop()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		work(ctx, c, a, round)
 		cancel()
 		c.kill()
 	}
-	t.Logf("acknowledged: %d messages, %d objects", len(a.messages), len(a.objects))
-	if len(a.messages) == 0 || len(a.objects) == 0 {
-		t.Fatal("nothing was done before the kills")
+	puts, multiparts, parts := 0, 0, 0
+	for key := range a.objects {
+		if strings.HasPrefix(key, "uploads/multipart") {
+			multiparts++
+		} else {
+			puts++
+		}
+	}
+	for _, u := range a.uploads {
+		parts += len(u.parts)
+	}
+	t.Logf("acknowledged: %d messages, %d puts, %d multipart uploads, %d parts of %d unfinished ones",
+		len(a.messages), puts, multiparts, parts, len(a.uploads))
+	if len(a.messages) == 0 || puts == 0 || multiparts == 0 || parts == 0 {
+		t.Fatal("not every kind of work was done before the kills")
 	}
 
 	c := startChild(t, dir)
@@ -215,6 +273,10 @@ func TestKill(t *testing.T) {
 		}
 	}
 
+	for id, u := range a.uploads {
+		resume(t, c, id, u)
+	}
+
 	events := make(map[string]bool)
 	for body := range receiveAll(t, c.sqs, UploadsQueue) {
 		key := eventOf(t, body)
@@ -233,6 +295,33 @@ func TestKill(t *testing.T) {
 	}
 	if found < len(a.objects) {
 		t.Errorf("%d objects listed, %d acknowledged", found, len(a.objects))
+	}
+}
+
+// resume completes an upload that a kill interrupted with the parts that were
+// acknowledged before it.
+func resume(t *testing.T, c *child, id string, u *upload) {
+	t.Helper()
+	bucket := aws.String(Bucket)
+	listed := must[*awss3.ListPartsOutput](t)(c.s3.ListParts(t.Context(), &awss3.ListPartsInput{Bucket: bucket, Key: &u.key, UploadId: &id}))
+	if len(listed.Parts) < len(u.parts) {
+		t.Errorf("%s: %d parts listed, %d acknowledged", u.key, len(listed.Parts), len(u.parts))
+	}
+	if len(u.parts) == 0 {
+		return
+	}
+	must[*awss3.CompleteMultipartUploadOutput](t)(c.s3.CompleteMultipartUpload(t.Context(), &awss3.CompleteMultipartUploadInput{
+		Bucket: bucket, Key: &u.key, UploadId: &id, MultipartUpload: &s3types.CompletedMultipartUpload{Parts: u.parts},
+	}))
+	out := must[*awss3.GetObjectOutput](t)(c.s3.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: bucket, Key: &u.key}))
+	defer out.Body.Close()
+	got, want := sha256.New(), sha256.New()
+	must[int64](t)(io.Copy(got, out.Body))
+	for n := range u.parts {
+		want.Write(partBody(n + 1))
+	}
+	if !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
+		t.Errorf("%s is not its parts", u.key)
 	}
 }
 

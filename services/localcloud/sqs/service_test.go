@@ -17,11 +17,11 @@ import (
 )
 
 type client struct {
-	t *testing.T
+	t testing.TB
 	s *Service
 }
 
-func open(t *testing.T) client {
+func open(t testing.TB) client {
 	t.Helper()
 	s, err := Open(t.Context(), Config{
 		Path: filepath.Join(t.TempDir(), "sqs.db"), Region: "us-east-1", AccountID: "000000000000",
@@ -533,5 +533,16 @@ func TestAttributesMD5(t *testing.T) {
 	})
 	if want := "588968a416d4416139941084e64ee996"; got != want {
 		t.Errorf("digest %s, want %s", got, want)
+	}
+}
+
+// One message's life: sent, received, deleted, each of them synced to disk.
+func BenchmarkMessage(b *testing.B) {
+	c := open(b)
+	url := c.create("q", nil)
+	for b.Loop() {
+		c.send(url, "message")
+		m := c.receive(url)[0]
+		c.must("DeleteMessage", object{"QueueUrl": url, "ReceiptHandle": m["ReceiptHandle"]})
 	}
 }
