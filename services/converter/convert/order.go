@@ -38,30 +38,46 @@ func hashKey(seed uint64, key string) uint64 {
 	return r.next()
 }
 
-// dealChunks returns the order in which n chunks are read, given that windows of them are shuffled
-// as one. Each group of consecutive chunks, as many as there are windows, gives one chunk to each window, so that every window samples the
-// whole source evenly; in an archive sorted by class it then holds the classes in their true
-// proportions as nearly as whole chunks allow. Chance alone would leave windows, and the shards made of them, with too many of one
-// class: chunks hold many records of one class, and few chunks make a window.
-func dealChunks(n, windows int, seed uint64) []int {
+// dealChunks deals n chunks to tasks and, within each task, to windows, which are shuffled as one. It
+// returns the order in which each task reads its chunks.
+//
+// Of each group of consecutive chunks, as many as there are windows, every window gets one, and of each block of
+// a group, as many as there are tasks, every task gets one. So every window and every task samples the whole source evenly: in
+// an archive sorted by class they hold the classes in their true proportions as nearly as whole chunks allow. Chance
+// alone would not do: a chunk holds many records of one class, and few chunks of a class fall to a task.
+func dealChunks(n, tasks, windowsPerTask int, seed uint64) [][]int {
 	const dealing = 1
 	r := newRandom(seed, dealing)
-	hands := make([][]int, windows)
-	turn := make([]int, windows)
-	for i := range turn {
-		turn[i] = i
+	hands := make([][][]int, tasks)  // chunks by task and window
+	windowOf := make([][]int, tasks) // by task and block of the group at hand
+	taskTurn := make([]int, tasks)   // of the block at hand
+	for t := range hands {
+		hands[t] = make([][]int, windowsPerTask)
+		windowOf[t] = make([]int, windowsPerTask)
+		for w := range windowOf[t] {
+			windowOf[t][w] = w
+		}
+		taskTurn[t] = t
 	}
 	for i := range n {
-		if i%windows == 0 {
-			shuffle(&r, turn)
+		if i%(tasks*windowsPerTask) == 0 {
+			for t := range windowOf {
+				shuffle(&r, windowOf[t])
+			}
 		}
-		w := turn[i%windows]
-		hands[w] = append(hands[w], i)
+		if i%tasks == 0 {
+			shuffle(&r, taskTurn)
+		}
+		t := taskTurn[i%tasks]
+		w := windowOf[t][i/tasks%windowsPerTask]
+		hands[t][w] = append(hands[t][w], i)
 	}
-	order := make([]int, 0, n)
-	for _, hand := range hands {
-		shuffle(&r, hand)
-		order = append(order, hand...)
+	order := make([][]int, tasks)
+	for t := range hands {
+		for _, hand := range hands[t] {
+			shuffle(&r, hand)
+			order[t] = append(order[t], hand...)
+		}
 	}
 	return order
 }
@@ -75,7 +91,7 @@ func cut(n, items int, size func(int) int64) []int {
 	ends := make([]int, 0, n)
 	var sum int64
 	for i := range items {
-		// An item belongs to the run in which it begins. The quotient is exact: 128 bits aren't needed, as n is small.
+		// An item belongs to the run in which it begins.
 		for len(ends) < n-1 && float64(sum) >= float64(total)/float64(n)*float64(len(ends)+1) {
 			ends = append(ends, i)
 		}

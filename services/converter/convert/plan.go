@@ -376,21 +376,17 @@ func (p *planner) write(plan *Plan, name string, sz sizing) (err error) {
 		sourceBytes += c.size
 	}
 	windows := int(max(1, (sourceBytes+sz.window-1)/sz.window))
-	order := dealChunks(len(p.chunks), windows, p.opts.Seed)
-	ends := cut(p.taskCount(bySplit, windows, sz), len(order), func(i int) int64 { return p.chunks[order[i]].size })
+	tasks := p.taskCount(bySplit, windows, sz)
 
 	w, err := newPlanWriter(name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.abort()) }()
-	start := 0
-	for _, end := range ends {
-		if start == end {
-			continue
+	for _, order := range dealChunks(len(p.chunks), tasks, (windows+tasks-1)/tasks, p.opts.Seed) {
+		if len(order) > 0 {
+			plan.Tasks = append(plan.Tasks, p.writeTask(w, order, sz.window))
 		}
-		plan.Tasks = append(plan.Tasks, p.writeTask(w, order[start:end], sz.window))
-		start = end
 	}
 	plan.nameShards()
 	return w.commit(plan)

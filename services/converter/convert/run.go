@@ -164,6 +164,7 @@ func (r *runner) encode(ctx context.Context) error {
 					}
 				}
 				if b.users.Add(-1) == 0 {
+					r.bytes.Add(b.gaps)
 					free <- b // never blocks: there are two buffers
 				}
 			}

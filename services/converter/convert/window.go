@@ -16,6 +16,7 @@ type windowBuffer struct {
 	data    []byte
 	chunks  []taskChunk
 	records [][]recordRef // by shard, in the order of writing
+	gaps    int64         // bytes that belong to no record, such as headers in a tar
 	users   atomic.Int32  // workers that aren't through with it
 }
 
@@ -69,8 +70,13 @@ func (r *runner) shardsBySplit() [][]int {
 // counts through all windows, so that shards come out equally long.
 func (b *windowBuffer) deal(rng *random, bySplit [][]int, dealt []int, shards int) {
 	n := 0
+	b.gaps = 0
 	for _, c := range b.chunks {
 		n += len(c.records)
+		b.gaps += c.size
+		for i := range c.records {
+			b.gaps -= c.records[i].entry.Extent
+		}
 	}
 	refs := make([]recordRef, 0, n)
 	for c := range b.chunks {
