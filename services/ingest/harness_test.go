@@ -102,7 +102,7 @@ func start(t *testing.T, dsn string, edit ...func(*ingest.Config)) *suite {
 	for _, e := range edit {
 		e(&s.cfg)
 	}
-	s.run()
+	s.run(s.s3)
 	if s.db, err = store.Open(t.Context(), dsn, "ingest", os.DirFS(migrations)); err != nil {
 		t.Fatal(err)
 	}
@@ -111,17 +111,20 @@ func start(t *testing.T, dsn string, edit ...func(*ingest.Config)) *suite {
 }
 
 // replica runs a second ingest on the same database, bucket and queue.
-func (s *suite) replica() *suite {
+func (s *suite) replica() *suite { return s.replicaOn(s.s3) }
+
+// replicaOn is a replica that sees S3 through another client.
+func (s *suite) replicaOn(client *s3.Client) *suite {
 	r := *s
-	r.run()
+	r.run(client)
 	return &r
 }
 
-func (s *suite) run() {
+func (s *suite) run(client *s3.Client) {
 	s.t.Helper()
 	s.server = testkit.NewServer(s.t)
 	unit, err := ingest.New(s.t.Context(), s.cfg, ingest.Deps{
-		S3: s.s3, Presigner: ingest.NewPresigner(cloud, ""), SQS: s.sqs, Region: cloud.Region,
+		S3: client, Presigner: awscfg.NewPresigner(cloud, ""), SQS: s.sqs, Region: cloud.Region,
 		// Nobody serves notification there, so that events stay in the outbox, where the tests read them.
 		Notification: s.server.Service, Log: zap.NewNop(),
 	})

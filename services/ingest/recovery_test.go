@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
@@ -74,21 +75,45 @@ func TestCompletionThatDiedHalfWayHeals(t *testing.T) {
 	}
 }
 
-// ingest died between the row and the multipart upload, or between the upload and its id in the row.
-func TestUploadThatWasNeverStoredIsBegunAnew(t *testing.T) {
+// S3 was away, or ingest died, between the row and the multipart upload.
+func TestUploadThatWasNotBegunIsBegunLater(t *testing.T) {
 	s := start(t, testkit.SQLite(t))
-	data := file(1000)
-	v := s.version(s.dataset("digits"), int64(len(data)))
-	if _, err := s.db.ExecContext(t.Context(), "UPDATE versions SET upload_id = '', revision = revision + 1"); err != nil {
-		t.Fatal(err)
-	}
-	if res, err := s.ingest.ListParts(t.Context(), &ingestv1.ListPartsRequest{Name: v.GetName()}); err != nil || len(res.GetParts()) != 0 {
+	parent := s.dataset("digits")
+	away := s.replicaOn(s3.NewFromConfig(cloud, func(o *s3.Options) {
+		o.BaseEndpoint, o.RetryMaxAttempts = aws.String("http://127.0.0.1:1"), 1
+	}))
+	req := &ingestv1.CreateVersionRequest{Parent: parent, Version: &ingestv1.Version{FileName: "x.zip", SizeBytes: 1000}, RequestId: "once"}
+	_, err := away.ingest.CreateVersion(t.Context(), req)
+	refused(t, err, codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE)
+
+	name := parent + "/versions/1"
+	if res, err := s.ingest.ListParts(t.Context(), &ingestv1.ListPartsRequest{Name: name}); err != nil || len(res.GetParts()) != 0 {
 		t.Fatalf("got %v, %v", res, err)
 	}
-	_, err := s.ingest.CompleteUpload(t.Context(), &ingestv1.CompleteUploadRequest{Name: v.GetName()})
+	_, err = s.ingest.CompleteUpload(t.Context(), &ingestv1.CompleteUploadRequest{Name: name})
 	refused(t, err, codes.FailedPrecondition, errorsv1.ErrorReason_UPLOAD_INCOMPLETE)
-	s.putAll(v, data)
-	if got := s.complete(v.GetName()).GetState(); got != ingestv1.Version_UPLOADED {
+	for _, begin := range map[string]func() string{
+		"by the repeated request": func() string {
+			res, err := s.ingest.CreateVersion(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return res.GetVersion().GetName()
+		},
+		"by signing": func() string {
+			s.sign(name, 1, "AAAAAA==")
+			return name
+		},
+	} {
+		if got := begin(); got != name || s.row(name).UploadID == "" {
+			t.Fatalf("begun %s with upload %q", got, s.row(name).UploadID)
+		}
+		if _, err := s.db.ExecContext(t.Context(), "UPDATE versions SET upload_id = '', revision = revision + 1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.putAll(s.get(name), file(1000))
+	if got := s.complete(name).GetState(); got != ingestv1.Version_UPLOADED {
 		t.Errorf("state %v", got)
 	}
 }
@@ -163,6 +188,35 @@ func TestLostEventIsSentAgain(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestReplicasSendAnEventOnce(t *testing.T) {
+	testkit.EachDatabase(t, func(t *testing.T, dsn string) {
+		s := start(t, dsn, func(c *ingest.Config) { c.ReconcileEvery, c.ResendAfter = 10*time.Millisecond, time.Second })
+		s.replica()
+		s.uploaded(s.dataset("digits"))
+		s.receive()
+		for begin := time.Now(); time.Since(begin) < 400*time.Millisecond; { // The next is due after a second.
+			out, err := s.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &s.cfg.UploadsQueue})
+			if err != nil || len(out.Messages) > 0 {
+				t.Fatalf("sent twice: %v, %v", out.Messages, err)
+			}
+		}
+	})
+}
+
+func TestAbortOfWhatS3HasCompletedLeavesNothing(t *testing.T) {
+	s := start(t, testkit.SQLite(t))
+	v := s.version(s.dataset("digits"), 1000)
+	s.putAll(v, file(1000))
+	s.completeBehind(v.GetName())
+	if _, err := s.ingest.AbortUpload(t.Context(), &ingestv1.AbortUploadRequest{Name: v.GetName()}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := s.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket})
+	if err != nil || len(left.Contents) != 0 {
+		t.Errorf("S3 keeps %v, %v", left.Contents, err)
+	}
 }
 
 func TestWorkerThatDiesIsReplacedAndAtLastGivenUp(t *testing.T) {

@@ -17,8 +17,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	notificationv1 "github.com/trainyard/trainyard/gen/trainyard/notification/v1"
 	"github.com/trainyard/trainyard/services/ingest/grpcapi"
 	"github.com/trainyard/trainyard/services/ingest/internal/catalog"
@@ -95,7 +93,7 @@ func setDefault[T comparable](field *T, value T) {
 type Deps struct {
 	// S3 is where uploads lie; *s3.Client is one.
 	S3 upload.Client
-	// Presigner signs part URLs; make it with NewPresigner.
+	// Presigner signs part URLs; *awscfg.Presigner is one.
 	Presigner upload.Presigner
 	// SQS sends a lost event again; *sqs.Client is one. Not needed without Config.UploadsQueue.
 	SQS lifecycle.Queue
@@ -104,12 +102,6 @@ type Deps struct {
 	// Notification is a connection to the notification service that bears the service token.
 	Notification grpc.ClientConnInterface
 	Log          *zap.Logger
-}
-
-// NewPresigner makes a presigner whose URLs bind a part's checksum. With an endpoint the URLs show that one, for clients that reach S3 under
-// another address than the services do.
-func NewPresigner(cfg aws.Config, endpoint string) *s3.PresignClient {
-	return upload.NewPresigner(cfg, endpoint)
 }
 
 type unit struct {

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 
+	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/trainyard/trainyard/services/ingest"
 	"github.com/trainyard/trainyard/services/internal/awscfg"
@@ -31,8 +32,8 @@ func main() {
 			return nil, err
 		}
 		return ingest.New(ctx, cfg.Ingest, ingest.Deps{
-			S3: awscfg.S3(aws), Presigner: ingest.NewPresigner(aws, cfg.PublicS3Endpoint), SQS: sqs.NewFromConfig(aws),
+			S3: awscfg.S3(aws), Presigner: awscfg.NewPresigner(aws, cfg.PublicS3Endpoint), SQS: sqs.NewFromConfig(aws),
 			Region: aws.Region, Notification: notification, Log: log,
 		})
-	})
+	}, kong.Vars{"grpc": "127.0.0.1:9091"})
 }

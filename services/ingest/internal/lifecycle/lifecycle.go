@@ -25,8 +25,11 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// completionLimit is longer than S3 takes for 10,000 parts, and ends a connection that hangs.
-const completionLimit = 15 * time.Minute
+// Work that outlives its caller still ends when a connection hangs.
+const (
+	completionLimit = 15 * time.Minute // Longer than S3 takes for 10,000 parts.
+	clearingLimit   = 30 * time.Second
+)
 
 // Config is how patient and generous ingest is; see ingest.Config.
 type Config struct {
@@ -90,13 +93,15 @@ func (l *Lifecycle) ensureUpload(ctx context.Context, v *catalog.Version) (*cata
 	changed, err := l.catalog.Change(ctx, v.ID(), func(v *catalog.Version, _ int64) error { return v.SetUpload(begun.ID) })
 	if err != nil || changed.UploadID != begun.ID {
 		// Somebody else was first, or the version is over.
-		l.free(context.WithoutCancel(ctx), begun)
+		l.free(ctx, begun)
 	}
 	return changed, err
 }
 
 // free aborts a multipart upload that no row needs. What fails here is left to the sweep of orphans.
 func (l *Lifecycle) free(ctx context.Context, u upload.Upload) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearingLimit)
+	defer cancel()
 	if err := l.bucket.Abort(ctx, u); err != nil && !errors.Is(err, upload.ErrNoUpload) {
 		l.log.Warn("multipart upload not aborted, the sweep will try again", zap.String("key", u.Key), zap.Error(err))
 	}
@@ -268,14 +273,24 @@ func (l *Lifecycle) Abort(ctx context.Context, id catalog.ID) (*catalog.Version,
 	if err != nil {
 		return nil, err
 	}
-	l.clear(context.WithoutCancel(ctx), v)
+	l.clear(ctx, v)
 	return v, nil
 }
 
-// clear frees what S3 keeps of an upload that was given up.
+// clear frees what S3 keeps of an upload that was given up: its parts, or the object when it was completed and nobody had noted so.
 func (l *Lifecycle) clear(ctx context.Context, v *catalog.Version) {
-	if u, ok := v.Upload(); ok {
-		l.free(ctx, u)
+	u, ok := v.Upload()
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearingLimit)
+	defer cancel()
+	err := l.bucket.Abort(ctx, u)
+	if errors.Is(err, upload.ErrNoUpload) {
+		err = l.bucket.Delete(ctx, u.Key)
+	}
+	if err != nil {
+		l.log.Warn("upload that was given up not cleared away, the sweep aborts its parts", zap.String("key", u.Key), zap.Error(err))
 	}
 }
 

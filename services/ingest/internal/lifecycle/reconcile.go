@@ -14,6 +14,8 @@ import (
 const (
 	dueAtOnce   = 100
 	longestWait = 30 * time.Minute // Between two looks at a version that doesn't change.
+	lookLimit   = time.Minute      // For one version, so that a call that hangs keeps no other waiting.
+	sweepLimit  = 15 * time.Minute
 	uploads     = "uploads/"
 )
 
@@ -64,6 +66,8 @@ func (l *Lifecycle) Reconcile(ctx context.Context) error {
 
 // look takes the version for this round, so that other replicas leave it alone, and mends it.
 func (l *Lifecycle) look(ctx context.Context, seen *catalog.Version) error {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
 	wait := l.cfg.ResendAfter
 	if seen.State == catalog.Uploading {
 		wait = l.quiet()
@@ -130,6 +134,8 @@ func (l *Lifecycle) resend(ctx context.Context, v *catalog.Version) error {
 
 // Sweep aborts multipart uploads that are older than any upload may be quiet and that no row knows.
 func (l *Lifecycle) Sweep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
+	defer cancel()
 	now, err := l.catalog.Now(ctx)
 	if err != nil {
 		return err

@@ -40,26 +40,10 @@ type Client interface {
 	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
 }
 
-// Presigner signs URLs; *s3.PresignClient is one.
+// Presigner signs URLs so that the headers are bound, not hoisted into the query, where a checksum would be signed but not enforced;
+// *awscfg.Presigner is one.
 type Presigner interface {
 	PresignUploadPart(context.Context, *s3.UploadPartInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
-}
-
-// NewPresigner makes a presigner that leaves headers where they are: a checksum that is hoisted into the query is signed but not
-// enforced. With an endpoint the URLs show that one instead of the configuration's.
-func NewPresigner(cfg aws.Config, endpoint string) *s3.PresignClient {
-	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		if endpoint != "" {
-			o.BaseEndpoint = &endpoint
-		}
-		o.UsePathStyle = o.BaseEndpoint != nil // bucket.127.0.0.1 is no name.
-	})
-	return s3.NewPresignClient(client, func(o *s3.PresignOptions) {
-		o.Presigner = v4.NewSigner(func(o *v4.SignerOptions) {
-			o.DisableHeaderHoisting = true
-			o.DisableURIPathEscaping = true // S3 signs the path as it is sent.
-		})
-	})
 }
 
 var (
@@ -203,13 +187,10 @@ func (b *Bucket) Complete(ctx context.Context, u Upload, plan Plan) error {
 	return classify("complete upload", err)
 }
 
-// Abort ends an upload and frees its parts. An upload that is gone is no error.
+// Abort ends an upload and frees its parts. ErrNoUpload when it is gone already.
 func (b *Bucket) Abort(ctx context.Context, u Upload) error {
 	_, err := b.S3.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &b.Name, Key: &u.Key, UploadId: &u.ID})
-	if err = classify("abort upload", err); errors.Is(err, ErrNoUpload) {
-		return nil
-	}
-	return err
+	return classify("abort upload", err)
 }
 
 // Head looks at the object. ErrNoObject when there is none.
