@@ -19,18 +19,6 @@ type Fractions struct {
 	Test       float64 `json:"test"`
 }
 
-func (f Fractions) of(s dataset.Split) float64 {
-	switch s {
-	case dataset.Train:
-		return f.Train
-	case dataset.Validation:
-		return f.Validation
-	case dataset.Test:
-		return f.Test
-	}
-	return 0
-}
-
 // Options are the choices of one conversion. Start from DefaultOptions.
 type Options struct {
 	Dataset        string                 `json:"dataset"`               // TFDS name: lower-case letters, digits, underscores; first a letter

@@ -71,8 +71,10 @@ func TestConformance(t *testing.T) {
 		{
 			Name: "split folders",
 			Files: []datasettest.File{
-				{Path: "train/a/1.png", Data: p}, {Path: "train/b/1.png", Data: p},
-				{Path: "val/a/1.png", Data: p}, {Path: "Test/b/1.png", Data: p},
+				{Path: "train/a/1.png", Data: p},
+				{Path: "train/b/1.png", Data: p},
+				{Path: "val/a/1.png", Data: p},
+				{Path: "Test/b/1.png", Data: p},
 			},
 			Classes: []string{"a", "b"},
 			Labels:  map[string]int{"train/a/1.png": 0, "train/b/1.png": 1, "val/a/1.png": 0, "Test/b/1.png": 1},
