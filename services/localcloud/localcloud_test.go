@@ -242,7 +242,8 @@ func TestLongPollEndsAtShutdown(t *testing.T) {
 		_, err := queues.ReceiveMessage(context.Background(), &awssqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 20})
 		polled <- err
 	}()
-	// The poll is under way once another client can't tell; give the request time to arrive by making one after it.
+	// Whether the poll has arrived can't be seen from outside; a request made after it makes that likely, and the
+	// test holds either way.
 	must[*awssqs.ListQueuesOutput](t)(queues.ListQueues(t.Context(), nil))
 
 	begun := time.Now()
