@@ -34,7 +34,7 @@
 // A file that was meant to be an example and can't become one is bad: truncated images, refused
 // paths, images of a kind not read. Files that never meant to be data (README.txt, .DS_Store) are
 // listed in report.json but are not bad. A conversion fails
-//   - when more than half of the candidates are bad, or
+//   - when more than half of the candidates are bad, unless MaxBadFraction is at least 0.5, or
 //   - when more than MaxBadFraction of them and more than BadFloor files are bad. The floor lets a
 //     small archive with one truncated picture through, where 1 % would be less than one file.
 //     MaxBadFraction 0 allows none at all: the floor doesn't apply.
@@ -50,10 +50,17 @@
 //
 // # Order and shards
 //
-// CONVERSION.md, 7, refined so that each window is a fair sample: chunks (contiguous runs of the
-// source, about 1 MiB) are dealt to windows in groups, one chunk of each group to each window, in an order
-// drawn from the seed. A task is a run of windows, large enough that the smallest split fills about
-// one shard of Options.ShardBytes. Within a window, records are shuffled and dealt in turn to the
-// task's shards of their split. A dataset smaller than that is one task, and a split smaller than
+// As in CONVERSION.md, 7, with one refinement: chunks, contiguous runs of the source of about 1 MiB,
+// are dealt to tasks and windows like cards, in an order drawn from the seed, so that each task and
+// each window is a fair sample of the whole source (see dealChunks; by chance alone tasks get too
+// much of one class). A task is so large that the smallest split fills about one shard of
+// Options.ShardBytes in it. Within a window of 64 MiB, records are shuffled and dealt in turn to the
+// task's shards of their split. A dataset smaller than a task is one task, and a split smaller than
 // ShardBytes is one shard: more files would only be smaller ones.
+//
+// # Memory
+//
+// Planning takes about 150 bytes an entry, and archive.DefaultLimits bounds the entries. A task holds
+// two windows, one being read and one being encoded, whatever the size of the source; of a local
+// file with images of some size it holds no window at all. Set GOMEMLIMIT to 200 MiB to stay below 256 MiB.
 package convert

@@ -225,6 +225,7 @@ type worker struct {
 	encoder  dataset.Encoder
 	unpacker archive.Unpacker
 	buf      []byte
+	extent   []byte // of the record at hand, if it isn't in the window
 	body     body
 }
 
@@ -255,9 +256,12 @@ func (w *worker) encode(ctx context.Context, b *windowBuffer, shardIndex int) er
 		c := &b.chunks[ref.chunk]
 		rec := &c.records[ref.record]
 		start := len(w.buf)
-		w.body = body{unpacker: &w.unpacker, entry: &rec.entry, extent: c.data[rec.entry.Offset : rec.entry.Offset+rec.entry.Extent]}
+		extent, err := w.extentOf(ctx, c, &rec.entry)
+		if err != nil {
+			return err
+		}
+		w.body = body{unpacker: &w.unpacker, entry: &rec.entry, extent: extent}
 		w.buf = tfrecord.Begin(w.buf)
-		var err error
 		w.buf, err = w.encoder.Encode(w.buf, dataset.Item{Path: rec.entry.Path, Label: int(rec.label)}, &w.body, &s.stats)
 		w.bytes.Add(rec.entry.Extent)
 		var left *reject.File
@@ -285,6 +289,18 @@ func (w *worker) encode(ctx context.Context, b *windowBuffer, shardIndex int) er
 		}
 	}
 	return w.flush(s)
+}
+
+// extentOf returns the bytes of an entry: a part of the window, or read now if the source is near and the window wasn't.
+func (w *worker) extentOf(ctx context.Context, c *taskChunk, e *archive.Entry) ([]byte, error) {
+	if c.data != nil {
+		return c.data[e.Offset : e.Offset+e.Extent], nil
+	}
+	if int64(cap(w.extent)) < e.Extent || cap(w.extent) > keepBytes && e.Extent < keepBytes {
+		w.extent = make([]byte, max(e.Extent, flushBytes))
+	}
+	w.extent = w.extent[:e.Extent]
+	return w.extent, w.Source.ReadAt(ctx, w.extent, c.off+e.Offset)
 }
 
 func (w *worker) flush(s *shard) error {

@@ -9,13 +9,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/source"
 )
 
 // windowBuffer holds the source bytes of a window and says which shard takes which record.
 type windowBuffer struct {
-	data    []byte
+	data    []byte // nothing, if the source is near
 	chunks  []taskChunk
 	records [][]recordRef // by shard, in the order of writing
+	count   int           // of records
 	gaps    int64         // bytes that belong to no record, such as headers in a tar
 	users   atomic.Int32  // workers that aren't through with it
 }
@@ -69,16 +71,15 @@ func (r *runner) shardsBySplit() [][]int {
 // deal shuffles the window's records and deals them in turn to the shards of their splits; dealt
 // counts through all windows, so that shards come out equally long.
 func (b *windowBuffer) deal(rng *random, bySplit [][]int, dealt []int, shards int) {
-	n := 0
-	b.gaps = 0
+	b.count, b.gaps = 0, 0
 	for _, c := range b.chunks {
-		n += len(c.records)
+		b.count += len(c.records)
 		b.gaps += c.size
 		for i := range c.records {
 			b.gaps -= c.records[i].entry.Extent
 		}
 	}
-	refs := make([]recordRef, 0, n)
+	refs := make([]recordRef, 0, b.count)
 	for c := range b.chunks {
 		for i := range b.chunks[c].records {
 			refs = append(refs, recordRef{int32(c), int32(i)}) //nolint:gosec // bounded by a window
@@ -98,13 +99,20 @@ func (b *windowBuffer) deal(rng *random, bySplit [][]int, dealt []int, shards in
 }
 
 // read fetches the window's chunks, several at once. Chunks that are neighbours in the source are fetched as one.
+// Of a source that is near, the chunks are only announced, unless the records are so short that reading each by itself costs more than the copy.
 func (b *windowBuffer) read(ctx context.Context, r *runner) error {
-	const maxRead = 8 << 20
+	const maxRead, longRecord = 8 << 20, 16 << 10
 	order := make([]int, len(b.chunks))
 	var size int64
 	for i := range order {
 		order[i] = i
 		size += b.chunks[i].size
+	}
+	if near, ok := r.Source.(source.Prefetcher); ok && size >= longRecord*int64(b.count) {
+		for i := range b.chunks {
+			near.Prefetch(b.chunks[i].off, b.chunks[i].size)
+		}
+		return nil
 	}
 	slices.SortFunc(order, func(x, y int) int { return cmp.Compare(b.chunks[x].off, b.chunks[y].off) })
 	if int64(cap(b.data)) < size {

@@ -21,7 +21,7 @@ func Check(dir string, need int64) error {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("look at the free space of the scratch disk: %w", err)
 	}
-	free := int64(st.Bavail) * st.Bsize //nolint:gosec // a disk's free bytes fit an int64
+	free := int64(st.Bavail) * int64(st.Bsize) //nolint:gosec,unconvert // a disk's free bytes fit an int64; the fields' types differ by system
 	if free-Reserve < need {
 		return fmt.Errorf("%w: %d bytes free, %d needed besides a reserve of %d", ErrFull, free, need, int64(Reserve))
 	}

@@ -22,6 +22,14 @@ type Source interface {
 	ReadAt(ctx context.Context, p []byte, off int64) error
 }
 
+// Prefetcher is a Source that is near: once Prefetch has been told of a range, short reads within it cost
+// little more than a copy, so that there is no point in reading the range into a buffer first.
+type Prefetcher interface {
+	Source
+	// Prefetch says that n bytes from off will be read soon. It doesn't wait for them.
+	Prefetch(off, n int64)
+}
+
 // ErrChanged reports that the object is no longer the one that was pinned: it was replaced or
 // deleted. Trying again cannot help.
 var ErrChanged = errors.New("the source object was replaced or deleted while it was read")
