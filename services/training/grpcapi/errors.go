@@ -18,14 +18,14 @@ import (
 // answered with a fixed text.
 func toStatus(err error) error {
 	var (
-		notFound    *job.NotFoundError
-		unknown     *recipe.UnknownParameterError
-		invalid     *recipe.InvalidParameterError
-		field       *launch.FieldError
-		notReady    *launch.NotReadyError
-		noIngest    *launch.UnavailableError
-		noLogs      *joblog.UnavailableError
-		limit       *spec.Error
+		notFound *job.NotFoundError
+		unknown  *recipe.UnknownParameterError
+		invalid  *recipe.InvalidParameterError
+		field    *launch.FieldError
+		notReady *launch.NotReadyError
+		noIngest *launch.UnavailableError
+		noLogs   *joblog.UnavailableError
+		limit    *spec.Error
 	)
 	switch {
 	case errors.As(err, &notFound):

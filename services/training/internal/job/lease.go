@@ -20,7 +20,7 @@ func (s *Store) Due(ctx context.Context, limit int64) ([]string, error) {
 	}
 	var ids []string
 	err = s.db.NewSelect().Model((*Job)(nil)).Column("id").
-		Where("state IN (?) AND lease_until <= ? AND (next_at <= ? OR hints <> hints_seen)", bun.In(open), now, now).
+		Where("state IN (?) AND lease_until <= ? AND (next_at <= ? OR hints <> hints_seen)", bun.List(open), now, now).
 		OrderExpr("next_at").Limit(limit).Scan(ctx, &ids)
 	if err != nil {
 		return nil, fmt.Errorf("look for due jobs: %w", err)
@@ -37,7 +37,7 @@ func (s *Store) Claim(ctx context.Context, id string) (*Job, error) {
 	lease := uuid.NewString()
 	result, err := s.db.NewUpdate().Model((*Job)(nil)).
 		Set("lease = ?, lease_until = ?", lease, now+LeaseTime.Microseconds()).
-		Where("id = ? AND lease_until <= ? AND state IN (?)", id, now, bun.In(open)).Exec(ctx)
+		Where("id = ? AND lease_until <= ? AND state IN (?)", id, now, bun.List(open)).Exec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("claim job %s: %w", id, err)
 	}

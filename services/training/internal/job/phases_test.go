@@ -87,7 +87,7 @@ func TestIDsSortByTime(t *testing.T) {
 	if len(ids[0]) != 16 {
 		t.Fatalf("got %q", ids[0])
 	}
-	if NewID(time.UnixMilli(1)) == NewID(time.UnixMilli(1)) {
+	if one, other := NewID(time.UnixMilli(1)), NewID(time.UnixMilli(1)); one == other {
 		t.Fatal("two jobs of one millisecond have the same id")
 	}
 }

@@ -130,7 +130,7 @@ func (s *Store) RequestStop(ctx context.Context, project, id string) (*Job, erro
 // job, or it has ended, that is nothing.
 func (s *Store) Hint(ctx context.Context, sageMakerName string) error {
 	_, err := s.db.NewUpdate().Model((*Job)(nil)).Set("hints = hints + 1").
-		Where("sagemaker_name = ? AND state IN (?)", sageMakerName, bun.In(open)).Exec(ctx)
+		Where("sagemaker_name = ? AND state IN (?)", sageMakerName, bun.List(open)).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("note a hint: %w", err)
 	}
