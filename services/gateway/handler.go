@@ -24,7 +24,7 @@ func (u *Unit) handler(ctx context.Context, deps Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := newPage(u)
+	page, err := newPage(u, webFiles)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,8 @@ type file struct {
 	immutable   bool // Its name holds its hash.
 }
 
-func newPage(u *Unit) (*page, error) {
+// newPage reads the page from files, whose root is the package's folder.
+func newPage(u *Unit, files fs.FS) (*page, error) {
 	p := &page{unit: u, files: map[string]file{}, locals: map[string]bool{}}
 	if u.cfg.LocalToken != "" {
 		_, port, err := net.SplitHostPort(u.Addr())
@@ -50,11 +51,11 @@ func newPage(u *Unit) (*page, error) {
 			p.locals[net.JoinHostPort(host, port)] = true
 		}
 	}
-	err := fs.WalkDir(webFiles, "web/dist", func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(files, "web/dist", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		data, err := webFiles.ReadFile(name)
+		data, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
 		}
@@ -71,7 +72,7 @@ func newPage(u *Unit) (*page, error) {
 		return nil
 	})
 	if p.index == nil { // Not built.
-		p.index, err = webFiles.ReadFile("web/dist-absent.html")
+		p.index, err = fs.ReadFile(files, "web/dist-absent.html")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("web page: %w", err)

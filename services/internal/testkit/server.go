@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"context"
+	"crypto/rand"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -79,6 +80,16 @@ func (s *Server) Restart(units ...boot.Unit) {
 func (s *Server) Token(project string) string {
 	s.t.Helper()
 	token, err := auth.AddToken(s.tokens, "user-"+project, project, false)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return token
+}
+
+// ServiceToken makes another service's token.
+func (s *Server) ServiceToken() string {
+	s.t.Helper()
+	token, err := auth.AddToken(s.tokens, "service-"+rand.Text(), "", true)
 	if err != nil {
 		s.t.Fatal(err)
 	}
