@@ -13,7 +13,10 @@ import { SignIn } from "./sign-in";
 import { JobPage } from "./training/job-page";
 import { JobsPage } from "./training/jobs-page";
 import { NewJobPage } from "./training/new-job-page";
+import { printable } from "./ui/format";
 import { Page } from "./ui/page";
+import { useUploads } from "./upload/context";
+import { useUploadList } from "./upload/uploads";
 
 export function App() {
   const signedIn = useSignedIn();
@@ -36,6 +39,7 @@ export function App() {
             <NavLink to="/training">Training</NavLink>
             <NavLink to="/models">Models</NavLink>
           </nav>
+          <UploadsUnderWay />
           <Connection />
         </div>
       </header>
@@ -71,6 +75,17 @@ function Connection() {
       <span className="dot" data-state={state} /> {connectionText[state]}
     </Text>
   );
+}
+
+/** Leads back to the uploads under way, from wherever the user is. */
+function UploadsUnderWay() {
+  const list = [...useUploadList(useUploads()).values()];
+  return list.map(({ version, file, phase, sentBytes }) => (
+    <Anchor key={version} component={Link} to={`/${version}`} size="sm">
+      {phase === "sending" || phase === "completing" ? "Uploading" : "Upload"} {printable(file.name)}:{" "}
+      {phase === "failed" ? "stopped" : phase === "paused" ? "paused" : `${Math.floor((sentBytes / file.size) * 100)} %`}
+    </Anchor>
+  ));
 }
 
 function NotFound() {

@@ -24,6 +24,11 @@ const client = new QueryClient({
 });
 const uploads = new Uploads(client);
 
+// A file that is dropped beside the drop zone would replace this page, and end its uploads.
+for (const type of ["dragover", "drop"]) {
+  window.addEventListener(type, (event) => event.preventDefault());
+}
+
 const root = document.getElementById("root");
 if (root === null) {
   throw new Error("index.html has no #root");

@@ -1,16 +1,16 @@
 import createClient from "openapi-fetch";
 import type { paths } from "trainyard-api";
 
-import { ApiError } from "./errors";
+import { ApiError, UnreachableError } from "./errors";
 import { setSignedIn } from "./session";
 import type { Status } from "./types";
 
 /** The typed REST client. Credentials are the session cookie, which scripts can't read. */
 export const api = createClient<paths>();
 
-/** Waits for a call and gives its result, or throws ApiError. */
+/** Waits for a call and gives its result, or throws ApiError or UnreachableError. */
 export async function answer<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
-  const { data, error, response } = await call;
+  const { data, error, response } = await call.catch(unreachable);
   if (!response.ok || data === undefined) {
     if (response.status === 401) {
       setSignedIn(false);
@@ -18,6 +18,11 @@ export async function answer<T>(call: Promise<{ data?: T; error?: unknown; respo
     throw new ApiError(response.status, isStatus(error) ? error : undefined);
   }
   return data;
+}
+
+function unreachable(error: unknown): never {
+  // TypeError is what fetch throws when no answer came; others, such as AbortError, stay what they are.
+  throw error instanceof TypeError ? new UnreachableError(error) : error;
 }
 
 function isStatus(body: unknown): body is Status {
@@ -30,7 +35,7 @@ export async function signIn(token: string): Promise<void> {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ token }),
-  });
+  }).catch(unreachable);
   if (!response.ok) {
     const body: unknown = await response.json().catch(() => undefined);
     throw new ApiError(response.status, isStatus(body) ? body : undefined);

@@ -18,19 +18,23 @@ export class ApiError extends Error {
   }
 }
 
+/** No answer came at all. */
+export class UnreachableError extends Error {
+  constructor(cause: unknown) {
+    super("The server can't be reached. Is it running, and is this computer online?", { cause });
+    this.name = "UnreachableError";
+  }
+}
+
 /** Whether the same call may succeed when it is repeated: no answer came, or the server says it can't now. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof ApiError) {
-    return error.status === 408 || error.status === 429 || error.status >= 500;
+    return [408, 429, 502, 503, 504].includes(error.status) && error.reason !== "QUOTA_EXCEEDED";
   }
-  // What fetch throws when no answer came.
-  return error instanceof TypeError;
+  return error instanceof UnreachableError;
 }
 
 /** The text of anything that was thrown. */
 export function messageOf(error: unknown): string {
-  if (error instanceof TypeError) {
-    return "The server can't be reached. Is it running, and is this computer online?";
-  }
   return error instanceof Error ? error.message : String(error);
 }

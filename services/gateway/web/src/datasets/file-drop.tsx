@@ -1,5 +1,5 @@
 import { Button, FileButton, Text } from "@mantine/core";
-import { useState } from "react";
+import { useRef, useState } from "react";
 
 /** Takes one file, dropped or chosen. */
 export function FileDrop({ label, onFile }: { label: string; onFile: (file: File) => void }) {
@@ -12,7 +12,12 @@ export function FileDrop({ label, onFile }: { label: string; onFile: (file: File
         event.preventDefault();
         setOver(true);
       }}
-      onDragLeave={() => setOver(false)}
+      onDragLeave={(event) => {
+        // Also fired when the pointer goes on to something inside.
+        if (!event.currentTarget.contains(event.relatedTarget as Node | null)) {
+          setOver(false);
+        }
+      }}
       onDrop={(event) => {
         event.preventDefault();
         setOver(false);
@@ -32,8 +37,19 @@ export function FileDrop({ label, onFile }: { label: string; onFile: (file: File
 
 /** A button that opens the system's file dialog. */
 export function ChooseFile({ label, onFile }: { label: string; onFile: (file: File) => void }) {
+  const reset = useRef<() => void>(null);
   return (
-    <FileButton onChange={(file) => file && onFile(file)} inputProps={{ "aria-label": label }}>
+    <FileButton
+      resetRef={reset}
+      inputProps={{ "aria-label": label }}
+      onChange={(file) => {
+        if (file !== null) {
+          // So that choosing the same file once more counts as a choice.
+          reset.current?.();
+          onFile(file);
+        }
+      }}
+    >
       {(props) => (
         <Button variant="default" {...props}>
           {label}

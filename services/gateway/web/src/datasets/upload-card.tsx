@@ -3,7 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 
 import type { Version } from "../api/types";
 import { useUploads } from "../upload/context";
-import { type Upload, useUpload } from "../upload/uploads";
+import { type Upload, useUploadList } from "../upload/uploads";
 import { bytes, duration, printable, time } from "../ui/format";
 import { ErrorNote } from "../ui/outcome";
 import { Card } from "../ui/page";
@@ -13,7 +13,7 @@ import { ChooseFile } from "./file-drop";
 export function UploadCard({ version }: { version: Version }) {
   const name = version.name ?? "";
   const uploads = useUploads();
-  const upload = useUpload(uploads, name);
+  const upload = useUploadList(uploads).get(name);
   const resume = useMutation({ mutationFn: (file: File) => uploads.resume(name, file) });
   const cancel = useMutation({ mutationFn: () => uploads.cancel(name) });
   const running = upload?.phase === "sending" || upload?.phase === "completing";
@@ -65,9 +65,14 @@ function UploadProgress({ upload }: { upload: Upload }) {
           bytesPerSecond !== undefined &&
           ` · ${bytes(bytesPerSecond)}/s · ${duration((file.size - sentBytes) / bytesPerSecond)} left`}
         {phase === "paused" && " · paused"}
-        {(phase === "completing" || phase === "done") && " · putting the parts together"}
+        {phase === "completing" && " · putting the parts together"}
         {foundBytes > 0 && ` · ${bytes(foundBytes)} were there already`}
       </Text>
+      {phase === "sending" && (
+        <Text size="sm" c="dimmed">
+          It goes on while you look at other pages here, as long as this tab is open.
+        </Text>
+      )}
     </>
   );
 }

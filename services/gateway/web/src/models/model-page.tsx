@@ -7,7 +7,7 @@ import { answer, api } from "../api/client";
 import { idOf } from "../api/names";
 import { useModel } from "../api/queries";
 import type { Model } from "../api/types";
-import { Metrics, Parameters } from "../training/job-page";
+import { Metrics, Parameters } from "../training/values";
 import { bytes, printable, time } from "../ui/format";
 import { ErrorNote, Loaded } from "../ui/outcome";
 import { Card, Facts, Page } from "../ui/page";

@@ -1,4 +1,4 @@
-import { Anchor, Button, Code, Table, Text } from "@mantine/core";
+import { Anchor, Button, Code } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Link, useParams } from "react-router";
@@ -8,13 +8,14 @@ import { keys } from "../api/keys";
 import { idOf } from "../api/names";
 import { useJob } from "../api/queries";
 import type { TrainingJob } from "../api/types";
-import { metric, printable, time } from "../ui/format";
+import { time } from "../ui/format";
 import { ErrorNote, FailureNote, Loaded } from "../ui/outcome";
 import { Card, Facts, Page } from "../ui/page";
 import { StateBadge } from "../ui/state-badge";
 import { JobLog } from "./job-log";
 import { Learning } from "./learning";
 import { Phases } from "./phases";
+import { Metrics, Parameters } from "./values";
 
 export function JobPage() {
   const { job: id = "" } = useParams();
@@ -77,26 +78,6 @@ export function JobPage() {
   );
 }
 
-/** Names and values of metrics. */
-export function Metrics({ values }: { values: Readonly<Record<string, number>> }) {
-  const names = Object.keys(values).sort();
-  if (names.length === 0) {
-    return <Text c="dimmed">None yet.</Text>;
-  }
-  return (
-    <Table aria-label="Metrics" verticalSpacing={4}>
-      <Table.Tbody>
-        {names.map((name) => (
-          <Table.Tr key={name}>
-            <Table.Th scope="row">{printable(name)}</Table.Th>
-            <Table.Td className="number">{metric(values[name] ?? NaN)}</Table.Td>
-          </Table.Tr>
-        ))}
-      </Table.Tbody>
-    </Table>
-  );
-}
-
 function factsOf(job: TrainingJob): [string, ReactNode][] {
   const version = job.datasetVersion ?? "";
   return [
@@ -115,17 +96,4 @@ function factsOf(job: TrainingJob): [string, ReactNode][] {
     ["Begun", time(job.startTime)],
     ["Ended", time(job.endTime)],
   ];
-}
-
-/** Parameters as `name = value`. */
-export function Parameters({ values }: { values: Readonly<Record<string, unknown>> }) {
-  return Object.keys(values)
-    .sort()
-    .map((name) => (
-      <div key={name}>
-        <Code>
-          {name} = {printable(JSON.stringify(values[name]))}
-        </Code>
-      </div>
-    ));
 }

@@ -13,11 +13,11 @@ const width = 560;
 const height = 220;
 const margin = { left: 48, right: 12, top: 12, bottom: 28 };
 
-/** Lines over a common x axis, at most two, with the same figures as a table below for those who don't see them. */
+/** Lines over a common x axis that counts, at most two, with the same figures as a table below for those who don't see them. */
 export function LineChart({ title, xName, series }: { title: string; xName: string; series: Series[] }) {
   const titleId = useId();
   const all = series.flatMap((one) => one.points).filter((point) => Number.isFinite(point.y));
-  const xs = ticks(all.map((point) => point.x), 6);
+  const xs = ticks(all.map((point) => point.x), 6, 1);
   const ys = ticks(all.map((point) => point.y), 4);
   const x = scale(xs, margin.left, width - margin.right);
   const y = scale(ys, height - margin.bottom, margin.top);

@@ -1,5 +1,5 @@
-/** Round values that span the given ones, about `wanted` of them, steps of 1, 2 or 5 times a power of ten. */
-export function ticks(values: number[], wanted: number): number[] {
+/** Round values that span the given ones, about `wanted` of them, in steps of 1, 2 or 5 times a power of ten. */
+export function ticks(values: number[], wanted: number, smallestStep = 0): number[] {
   let low = Math.min(...values);
   let high = Math.max(...values);
   if (!Number.isFinite(low) || !Number.isFinite(high)) {
@@ -10,7 +10,7 @@ export function ticks(values: number[], wanted: number): number[] {
     low -= room;
     high += room;
   }
-  const rough = (high - low) / wanted;
+  const rough = Math.max(smallestStep, (high - low) / wanted);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10) * power;
   const first = Math.floor(low / step);

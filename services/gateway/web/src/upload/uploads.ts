@@ -12,14 +12,14 @@ import { isOlder } from "../live/newest";
 import { Hasher } from "./hasher";
 import { putPart } from "./put";
 import { Speed } from "./speed";
-import { transfer, type Transport } from "./transfer";
+import { type Progress, transfer, type Transport } from "./transfer";
 
 /** An upload of this page. It goes on while the user looks at other pages of ours. */
 export interface Upload {
   /** `datasets/{dataset}/versions/{number}`. */
   readonly version: string;
   readonly file: File;
-  readonly phase: "sending" | "completing" | "paused" | "failed" | "done";
+  readonly phase: "sending" | "completing" | "paused" | "failed";
   readonly sentBytes: number;
   /** Bytes that an earlier attempt had brought. */
   readonly foundBytes: number;
@@ -28,7 +28,8 @@ export interface Upload {
   readonly error: string | undefined;
 }
 
-// Progress comes with every network buffer; the page needs it a few times a second.
+// Progress comes with every network buffer; the page needs it a few times a second, and while nothing comes,
+// so that the speed falls.
 const showEvery = 250;
 
 /** The uploads under way, by version name. */
@@ -134,7 +135,7 @@ export class Uploads {
       error: undefined,
     });
     this.send(version, file, stop.signal)
-      .then(() => this.update(name, { phase: "done", sentBytes: file.size }))
+      .then(() => this.update(name, undefined))
       .catch((error: unknown) =>
         this.update(name, stop.signal.aborted ? { phase: "paused" } : { phase: "failed", error: messageOf(error) }),
       )
@@ -145,22 +146,21 @@ export class Uploads {
     const name = version.name ?? "";
     const hasher = new Hasher();
     const speed = new Speed();
-    let shown = 0;
+    let progress: Progress = { sentBytes: 0, foundBytes: 0 };
+    const timer = setInterval(() => {
+      const { sentBytes, foundBytes } = progress;
+      speed.note(sentBytes - foundBytes, performance.now());
+      this.update(name, { sentBytes, foundBytes, bytesPerSecond: speed.bytesPerSecond });
+    }, showEvery);
     try {
       await transfer(
         file,
         Number(version.upload?.partSizeBytes ?? file.size),
         transportFor(name, hasher),
-        ({ sentBytes, foundBytes }) => {
-          const now = performance.now();
-          speed.note(sentBytes - foundBytes, now);
-          if (now - shown >= showEvery) {
-            shown = now;
-            this.update(name, { sentBytes, foundBytes, bytesPerSecond: speed.bytesPerSecond });
-          }
-        },
+        (now) => (progress = now),
         signal,
       );
+      clearInterval(timer);
       this.update(name, { phase: "completing", sentBytes: file.size });
       const complete = () =>
         answer(
@@ -172,6 +172,7 @@ export class Uploads {
         );
       this.show(await retrying(complete, signal));
     } finally {
+      clearInterval(timer);
       hasher.close();
     }
   }
@@ -240,7 +241,7 @@ function transportFor(version: string, hasher: Hasher): Transport {
   };
 }
 
-/** The upload of a version by this page, if there is one. */
-export function useUpload(uploads: Uploads, version: string): Upload | undefined {
-  return useSyncExternalStore(uploads.subscribe, uploads.snapshot).get(version);
+/** The uploads of this page, by version name. */
+export function useUploadList(uploads: Uploads): ReadonlyMap<string, Upload> {
+  return useSyncExternalStore(uploads.subscribe, uploads.snapshot);
 }

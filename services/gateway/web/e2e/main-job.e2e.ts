@@ -1,0 +1,151 @@
+// The main job in Debian's Chromium: upload, READY, train, SUCCEEDED, download. It is told by its environment
+// where things are: TRAINYARD_URL and TRAINYARD_TOKEN (the gateway), E2E_ZIP (a small class-folder archive),
+// E2E_BASE (a base dataset's id, or empty), E2E_RESTART_URL_CMD (a command that restarts the gateway, or empty),
+// E2E_EPOCHS, E2E_SHOTS (a folder for screenshots, or empty).
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+import type { Event, Model, TrainingJob, Version } from "../src/api/types";
+import { choose, freshId, open, type Session, waitForLive, waitForState } from "./session";
+
+const minute = 60_000;
+const zip = process.env.E2E_ZIP ?? "";
+const base = process.env.E2E_BASE ?? "";
+const restart = process.env.E2E_RESTART_URL_CMD ?? "";
+
+let session: Session;
+
+beforeAll(async () => {
+  if (zip === "") {
+    throw new Error("Set E2E_ZIP to a small archive with one folder of images for each class");
+  }
+  session = await open();
+});
+
+afterAll(async () => {
+  await session.close();
+});
+
+it("brings a file from the disk to a downloaded model, live and without a reload", async () => {
+  const { page, events, requests, shot } = session;
+  await page.evaluate(() => Object.assign(window, { neverReloaded: true }));
+  await shot("datasets");
+
+  // Upload.
+  const id = freshId("digits");
+  await choose(page, "Choose a file", zip);
+  await page.getByRole("textbox", { name: "Dataset", exact: true }).fill(id);
+  await shot("upload-form");
+  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.waitForURL(`**/datasets/${id}/versions/1`);
+  await shot("uploading");
+
+  // Converted, and shown so by events alone: the page never asks for the version again.
+  const version = `datasets/${id}/versions/1`;
+  await waitForState(page, ["UPLOADED", "CONVERTING", "READY", "FAILED"], 5 * minute);
+  const asked = requests.filter((request) => request === `GET /v1/${version}`).length;
+  await shot("converting");
+  expect(await waitForState(page, ["READY", "FAILED"], 10 * minute)).toBe("READY");
+  expect(requests.filter((request) => request === `GET /v1/${version}`).length).toBe(asked);
+  expect(statesBySSE<Version>(events, version).at(-1)).toBe("READY");
+  expect(await page.getByRole("table", { name: "Examples of each class" }).getByRole("row").count()).toBeGreaterThan(1);
+  await shot("ready");
+
+  // Train.
+  await page.getByRole("link", { name: "Train on it" }).click();
+  const epochs = page.getByRole("textbox", { name: /^epochs/i });
+  await epochs.fill("0");
+  await page.getByText(/^Enter a number from 1 to/).waitFor();
+  expect(await page.getByRole("button", { name: "Start training" }).isDisabled()).toBe(true);
+  await epochs.fill(process.env.E2E_EPOCHS ?? "4");
+  if (base !== "") {
+    await page.locator(`input[type=checkbox][value="baseDatasets/${base}"]`).check();
+  }
+  await shot("training-form");
+  await page.getByRole("button", { name: "Start training" }).click();
+  await page.waitForURL(/\/training\/(?!new)[^/]+$/);
+  const jobId = new URL(page.url()).pathname.split("/").at(-1) ?? "";
+  const job = `trainingJobs/${jobId}`;
+  await waitForState(page, ["RUNNING", "SUCCEEDED", "FAILED"], 5 * minute);
+  await shot("running");
+
+  if (restart !== "") {
+    await page.getByRole("table", { name: "Phases" }).getByText("Training").waitFor({ timeout: 5 * minute });
+    const streams = () => requests.filter((request) => request === "GET /v1/events:watch").length;
+    const before = streams();
+    await promisify(execFile)("/bin/sh", ["-c", restart]);
+    await expect.poll(streams, { timeout: 2 * minute }).toBeGreaterThan(before);
+    await waitForLive(page);
+    await shot("after-restart");
+  }
+  expect(await waitForState(page, ["SUCCEEDED", "FAILED", "STOPPED"], 12 * minute)).toBe("SUCCEEDED");
+  await page.getByText("Completed", { exact: true }).waitFor();
+  await page.getByRole("img", { name: /^loss: / }).waitFor();
+  expect(statesBySSE<TrainingJob>(events, job).at(-1)).toBe("SUCCEEDED");
+  expectNoGap(events);
+  await shot("succeeded");
+
+  // Download.
+  await page.getByRole("link", { name: "Open the model" }).click();
+  await page.getByRole("table", { name: "Confusion matrix" }).waitFor();
+  await shot("model");
+  const model = await page.evaluate(async (path) => (await fetch(path)).json() as Promise<Model>, `/v1/models/${jobId}`);
+  const saved = await download(page);
+  expect(saved.subarray(0, 2).toString("hex")).toBe("1f8b");
+  expect(String(saved.length)).toBe(model.sizeBytes);
+  expect(createHash("sha256").update(saved).digest("hex")).toBe(model.sha256);
+
+  expect(await page.evaluate(() => "neverReloaded" in window)).toBe(true);
+});
+
+it("shows its lists in the dark, too, and is used by keyboard", async () => {
+  const { page, shot } = session;
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.getByRole("link", { name: "Training", exact: true }).click();
+  await page.getByRole("table", { name: "Training jobs" }).waitFor();
+  await shot("dark-training");
+  await page.getByRole("link", { name: "Models", exact: true }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("table", { name: "Your models" }).waitFor();
+  // After navigation the focus is at the new page's heading, so that Tab goes into it.
+  expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Models");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: /^Model / }).waitFor();
+  await shot("dark-model");
+});
+
+it("did nothing that the browser complains of", () => {
+  expect(session.faults).toEqual([]);
+});
+
+/** The states that events told of a resource. */
+function statesBySSE<T extends Version | TrainingJob>(events: Event[], resource: string): (T["state"] | undefined)[] {
+  return events.filter((event) => event.resource === resource).map((event) => (event.payload as T | undefined)?.state);
+}
+
+/** Sequences go up by one, across restarts as well. */
+function expectNoGap(events: Event[]): void {
+  const sequences = events.map((event) => Number(event.sequence));
+  expect(sequences).toEqual(sequences.map((_, index) => (sequences[0] ?? 0) + index));
+}
+
+async function download(page: Page): Promise<Buffer> {
+  const coming = page.waitForEvent("download");
+  await page.getByRole("button", { name: /^Download/ }).click();
+  const folder = mkdtempSync(join(tmpdir(), "trainyard-e2e-"));
+  try {
+    const file = join(folder, "model.tar.gz");
+    await (await coming).saveAs(file);
+    return readFileSync(file);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

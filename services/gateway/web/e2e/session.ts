@@ -1,0 +1,131 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+
+import type { Event } from "../src/api/types";
+
+/** The gateway under test. */
+export const url = process.env.TRAINYARD_URL ?? "http://127.0.0.1:8080";
+
+/** A browser with the page open and signed in, and a record of what went over the wire. */
+export interface Session {
+  page: Page;
+  /** Events that came by SSE, in the order they came. */
+  events: Event[];
+  /** REST requests, `METHOD /path`. */
+  requests: string[];
+  /** Everything that the page's code did wrong: uncaught errors, console errors, refused styles or scripts. */
+  faults: string[];
+  shot: (name: string) => Promise<void>;
+  close: () => Promise<void>;
+}
+
+export async function open(): Promise<Session> {
+  const profile = mkdtempSync(join(tmpdir(), "trainyard-e2e-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    acceptDownloads: true,
+    viewport: { width: 1200, height: 900 },
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+  try {
+    const page = context.pages()[0] ?? (await context.newPage());
+    const session = await watch(context, page, profile);
+    await page.goto(url);
+    await signIn(page);
+    return session;
+  } catch (error) {
+    await context.close();
+    rmSync(profile, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function watch(context: BrowserContext, page: Page, profile: string): Promise<Session> {
+  const events: Event[] = [];
+  const requests: string[] = [];
+  const faults: string[] = [];
+
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("Network.enable");
+  devtools.on("Network.eventSourceMessageReceived", ({ eventName, data }) => {
+    if (/^(dataset|version|trainingJob|model)\./.test(eventName)) {
+      events.push(JSON.parse(data) as Event);
+    }
+  });
+  page.on("request", (request) => requests.push(`${request.method()} ${new URL(request.url()).pathname}`));
+  page.on("pageerror", (error) => faults.push(`uncaught: ${error.message}`));
+  page.on("console", (message) => {
+    // A request that fails is logged by the browser; the tests make some fail on purpose.
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) {
+      faults.push(message.text());
+    }
+  });
+
+  const shots = process.env.E2E_SHOTS;
+  let taken = 0;
+  return {
+    page,
+    events,
+    requests,
+    faults,
+    shot: async (name) => {
+      if (shots !== undefined && shots !== "") {
+        mkdirSync(shots, { recursive: true });
+        const number = String(++taken).padStart(2, "0");
+        await page.screenshot({ path: join(shots, `${number}-${name}.png`), fullPage: true });
+      }
+    },
+    close: async () => {
+      await context.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/** On loopback the server signs the browser in by itself; elsewhere the page asks for a token. */
+async function signIn(page: Page): Promise<void> {
+  const form = page.getByLabel(/^Token/);
+  const live = page.getByRole("status", { name: "Live updates" });
+  await form.or(live).first().waitFor();
+  if (await form.isVisible()) {
+    await form.fill(process.env.TRAINYARD_TOKEN ?? "");
+    await page.getByRole("button", { name: "Sign in" }).click();
+  }
+  await waitForLive(page);
+}
+
+export async function waitForLive(page: Page): Promise<void> {
+  const live = page.getByRole("status", { name: "Live updates" }).filter({ hasText: /^\s*Live$/ });
+  await live.waitFor({ timeout: 120_000 });
+}
+
+/** Chooses a file by the button of the given name. */
+export async function choose(page: Page, button: string, file: string): Promise<void> {
+  const chooser = page.waitForEvent("filechooser");
+  await page.getByRole("button", { name: button }).click();
+  await (await chooser).setFiles(file);
+}
+
+/** Waits until the page shows one of the states, and gives it. */
+export async function waitForState(page: Page, states: string[], timeout: number): Promise<string> {
+  const badge = page.getByTestId("state").filter({ hasText: new RegExp(`^(${states.join("|")})$`) });
+  await badge.first().waitFor({ timeout });
+  return badge.first().innerText();
+}
+
+/** A dataset id of this run's own. */
+export function freshId(prefix: string): string {
+  return `${prefix}-${Date.now().toString(36)}`;
+}
