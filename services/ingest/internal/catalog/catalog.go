@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
@@ -240,11 +241,17 @@ var errLost = errors.New("another change came first")
 
 // Change lets decide change a version and gives what is there afterwards. decide may be called several times; its error ends the change.
 func (c *Catalog) Change(ctx context.Context, id ID, decide func(v *Version, now int64) error) (*Version, error) {
-	const tries = 20
-	for range tries {
+	const tries = 50
+	for i := range tries {
 		v, err := c.tryChange(ctx, id, decide)
 		if !errors.Is(err, errLost) {
 			return v, err
+		}
+		// Whoever lost together doesn't try again together.
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(rand.N(time.Duration(min(i+1, 20)) * time.Millisecond)):
 		}
 	}
 	return nil, fmt.Errorf("%s: %w, %d times", id.Name(), errLost, tries)
