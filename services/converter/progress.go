@@ -65,8 +65,10 @@ func (u *unit) settle(ctx context.Context, c tracker.Conversion, err error, rece
 		return &queue.RetryAfter{After: 30 * time.Second, Err: err}
 	case errors.As(err, &crash) && receives >= u.cfg.MaxAttempts:
 		u.log.Error("a worker process crashed too often", zap.String("version", c.Name), zap.Error(crash))
-		failed := u.fail(ctx, c, &failure{errorsv1.ErrorReason_CONVERTER_CRASHED,
-			"The converter's worker process ended without a result again and again, most likely because of a file in the archive. The operator finds the cause in the log and the message in the dead-letter queue."})
+		failed := u.fail(ctx, c, &failure{
+			errorsv1.ErrorReason_CONVERTER_CRASHED,
+			"The converter's worker process ended without a result again and again, most likely because of a file in the archive. The operator finds the cause in the log and the message in the dead-letter queue.",
+		})
 		return errors.Join(failed, &queue.RetryAfter{Err: err}) // The message goes on to the dead letters.
 	}
 	return err

@@ -183,6 +183,6 @@ func (r *Relay) publish(ctx context.Context) (int, error) {
 	if _, err := r.client.PublishEvents(call, &notificationv1.PublishEventsRequest{Events: events}); err != nil {
 		return 0, err
 	}
-	_, err := r.db.NewDelete().Model((*row)(nil)).Where("id IN (?)", bun.In(ids)).Exec(ctx)
+	_, err := r.db.NewDelete().Model((*row)(nil)).Where("id IN (?)", bun.List(ids)).Exec(ctx)
 	return len(rows) - len(ids), err
 }

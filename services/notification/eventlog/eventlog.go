@@ -146,7 +146,7 @@ func appendTo(ctx context.Context, tx bun.Tx, project string, rows []eventRow, n
 		ids[i] = row.ID
 	}
 	var known []string
-	err = tx.NewSelect().Model((*eventRow)(nil)).Column("id").Where("project = ? AND id IN (?)", project, bun.In(ids)).Scan(ctx, &known)
+	err = tx.NewSelect().Model((*eventRow)(nil)).Column("id").Where("project = ? AND id IN (?)", project, bun.List(ids)).Scan(ctx, &known)
 	if err != nil {
 		return 0, err
 	}
@@ -247,7 +247,7 @@ func (l *Log) Heads(ctx context.Context, projects []string) (map[string]int64, e
 		Project      string
 		LastSequence int64
 	}
-	err := l.db.NewSelect().Table("logs").Column("project", "last_sequence").Where("project IN (?)", bun.In(projects)).Scan(ctx, &rows)
+	err := l.db.NewSelect().Table("logs").Column("project", "last_sequence").Where("project IN (?)", bun.List(projects)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("read the ends of event logs: %w", err)
 	}

@@ -162,7 +162,7 @@ func (q Quotas) check(ctx context.Context, tx bun.Tx, v *Version) error {
 		ColumnExpr("CAST(coalesce(sum(size_bytes), 0) AS BIGINT) AS bytes").
 		ColumnExpr("count(CASE WHEN state = ? THEN 1 END) AS concurrent", Uploading).
 		// An upload that was aborted or has expired keeps no bytes.
-		Where("project = ? AND state IN (?)", v.Project, bun.In([]State{Uploading, Uploaded, Converting, Ready, Failed})).
+		Where("project = ? AND state IN (?)", v.Project, bun.List([]State{Uploading, Uploaded, Converting, Ready, Failed})).
 		Scan(ctx, &used)
 	switch {
 	case err != nil:
