@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,17 @@ const ProjectKey = "trainyard-project"
 
 // ErrNoAuth says that a server would listen beyond this machine without asking who calls.
 var ErrNoAuth = errors.New("refusing to listen on a non-loopback address without auth: set --auth-tokens to a token file, or listen on 127.0.0.1")
+
+// projectID is what a project may be called: projects are parts of S3 keys, so that a slash or `..` would reach into another's.
+var projectID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// CheckProject refuses a name that can't be a project's.
+func CheckProject(name string) error {
+	if projectID.MatchString(name) {
+		return nil
+	}
+	return fmt.Errorf("project %q: want 1 to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit", name)
+}
 
 // Principal is who calls.
 type Principal struct {
@@ -115,12 +127,25 @@ func readEntries(path string) ([]Entry, error) {
 	if err := json.Unmarshal(data, &entries); err != nil {
 		return nil, fmt.Errorf("token file %s: %w", path, err)
 	}
+	for _, e := range entries {
+		if e.Service && e.Project == "" {
+			continue
+		}
+		if err := CheckProject(e.Project); err != nil {
+			return nil, fmt.Errorf("token file %s, entry %q: %w", path, e.Name, err)
+		}
+	}
 	return entries, nil
 }
 
 // AddToken makes a token, writes its digest into the token file (made if absent) and returns the token, which is kept nowhere.
 // An entry of the same name is replaced.
 func AddToken(path, name, project string, service bool) (string, error) {
+	if !service || project != "" {
+		if err := CheckProject(project); err != nil {
+			return "", err
+		}
+	}
 	entries, err := readEntries(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
@@ -206,6 +231,9 @@ func (t *Tokens) authenticateIncoming(ctx context.Context) (context.Context, err
 	}
 	if p.Service {
 		if projects := md.Get(ProjectKey); len(projects) == 1 {
+			if err := CheckProject(projects[0]); err != nil {
+				return nil, apierror.Invalid(ProjectKey, err.Error()+".")
+			}
 			p.Project = projects[0]
 		}
 	}

@@ -29,3 +29,14 @@ func TestTokenIsKnownAsSoonAsItIsAdded(t *testing.T) {
 		}
 	}
 }
+
+func TestProjectIsNoPath(t *testing.T) {
+	for name, good := range map[string]bool{
+		"acme": true, "Team_1.eu-west": true, "": false, ".": false, "..": false, "a/b": false, "a b": false, "a\x00": false, "-a": false,
+	} {
+		path := filepath.Join(t.TempDir(), "tokens.json")
+		if _, err := auth.AddToken(path, "user", name, false); (err == nil) != good {
+			t.Errorf("project %q: %v", name, err)
+		}
+	}
+}
