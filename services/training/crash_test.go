@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
@@ -20,6 +21,7 @@ import (
 	"github.com/trainyard/trainyard/services/internal/testkit"
 	"github.com/trainyard/trainyard/services/training"
 	"github.com/trainyard/trainyard/services/training/internal/runner"
+	"github.com/trainyard/trainyard/services/training/spec"
 )
 
 // wire is the way to SageMaker; create is called in the place of CreateTrainingJob.
@@ -85,23 +87,32 @@ func answerLost(t *testing.T, s *suite) {
 }
 
 func nameIsTaken(t *testing.T, s *suite) {
-	var once sync.Once
-	running := s.start(func(_ *training.Config, deps *training.Deps) {
-		real := deps.SageMaker
-		deps.SageMaker = &wire{SageMaker: real, create: func(ctx context.Context, input *sagemaker.CreateTrainingJobInput) (*sagemaker.CreateTrainingJobOutput, error) {
-			once.Do(func() {
-				other := *input
-				other.Tags = nil
-				if _, err := real.CreateTrainingJob(ctx, &other); err != nil {
-					t.Error(err)
-				}
+	for name, tags := range map[string][]types.Tag{
+		"without tags":      nil,
+		"with another hash": {{Key: aws.String(spec.TagHash), Value: aws.String(strings.Repeat("0", 64))}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			own := *s
+			own.t = t
+			var once sync.Once
+			running := own.start(func(_ *training.Config, deps *training.Deps) {
+				real := deps.SageMaker
+				deps.SageMaker = &wire{SageMaker: real, create: func(ctx context.Context, input *sagemaker.CreateTrainingJobInput) (*sagemaker.CreateTrainingJobOutput, error) {
+					once.Do(func() {
+						other := *input
+						other.Tags = tags
+						if _, err := real.CreateTrainingJob(ctx, &other); err != nil {
+							t.Error(err)
+						}
+					})
+					return real.CreateTrainingJob(ctx, input)
+				}}
 			})
-			return real.CreateTrainingJob(ctx, input)
-		}}
-	})
-	job := running.wait(running.create(request(trainsWell)).GetName(), trainingv1.TrainingJob_FAILED)
-	if f := job.GetFailure(); f.GetReason() != errorsv1.ErrorReason_TRAINING_SERVICE_FAILED || !strings.Contains(f.GetMessage(), "another job named") {
-		t.Errorf("failure %v", f)
+			job := running.wait(running.create(request(trainsWell)).GetName(), trainingv1.TrainingJob_FAILED)
+			if f := job.GetFailure(); f.GetReason() != errorsv1.ErrorReason_TRAINING_SERVICE_FAILED || !strings.Contains(f.GetMessage(), "another job named") {
+				t.Errorf("failure %v", f)
+			}
+		})
 	}
 }
 
