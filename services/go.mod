@@ -145,3 +145,5 @@ require (
 )
 
 replace github.com/trainyard/trainyard/gen => ../gen
+
+ignore ./gateway/web/node_modules

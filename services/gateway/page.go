@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -20,9 +19,6 @@ import (
 //
 //go:embed all:web/dist*
 var webFiles embed.FS
-
-// noncePlaceholder stands in the built index.html wherever the nonce belongs (Vite's `html.cspNonce`).
-const noncePlaceholder = "__CSP_NONCE__"
 
 // page serves the web page: its index for every path that is no file's, since the page routes by itself.
 type page struct {
@@ -101,13 +97,11 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *page) serveIndex(w http.ResponseWriter, r *http.Request) {
-	nonce := rand.Text()
-	w.Header().Set("Content-Security-Policy", p.unit.contentSecurityPolicy(nonce))
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	// The Host is compared whole, for any site may have its name resolve to 127.0.0.1 (DNS rebinding).
 	if p.locals[r.Host] {
 		http.SetCookie(w, newCookie(r, p.unit.cfg.LocalToken, int(sessionAge.Seconds())))
 	}
-	_, _ = w.Write(bytes.ReplaceAll(p.index, []byte(noncePlaceholder), []byte(nonce)))
+	_, _ = w.Write(p.index)
 }

@@ -31,7 +31,7 @@ func TestSecurityHeaders(t *testing.T) {
 		h := s.do("GET", path, "").Header
 		policy := h.Get("Content-Security-Policy")
 		for _, directive := range []string{
-			"default-src 'self'", "script-src 'self'", "style-src 'self'", "connect-src 'self' http://127.0.0.1:4566 https://b.s3.example",
+			"default-src 'self'", "connect-src 'self' http://127.0.0.1:4566 https://b.s3.example",
 			"img-src 'self' data: blob:", "frame-ancestors 'none'", "base-uri 'none'", "object-src 'none'",
 		} {
 			if !strings.Contains(policy, directive) {

@@ -23,7 +23,7 @@ import (
 // Config says where to serve and whom. A zero duration or count means its default.
 type Config struct {
 	HTTP            string        `name:"http" help:"Address to serve HTTP on. Beyond loopback, put something in front that ends TLS." default:"127.0.0.1:8080"`
-	S3Origins       []string      `name:"s3-origin" help:"Origin of the S3 endpoint that browsers put parts to and get models from, such as https://BUCKET.s3.eu-central-1.amazonaws.com; may be repeated."`
+	S3Origins       []string      `name:"s3-origin" env:"TRAINYARD_S3_ORIGIN" help:"Origin of the S3 endpoint that browsers put parts to and get models from, such as https://BUCKET.s3.eu-central-1.amazonaws.com; may be repeated."`
 	CORSOrigins     []string      `name:"cors-origin" help:"Origin of another site whose scripts may call the API with a bearer token; may be repeated."`
 	MaxWatchers     int           `help:"Event streams open at once." default:"900"`
 	WriteTimeout    time.Duration `help:"How long a watcher may take nothing of what is sent to it before it is cut off." default:"10s"`
