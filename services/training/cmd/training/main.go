@@ -20,7 +20,7 @@ type config struct {
 	AWS              awscfg.Config   `embed:"" prefix:"aws-"`
 	IngestAddr       string          `help:"Address of the ingest service." default:"127.0.0.1:9091"`
 	NotificationAddr string          `help:"Address of the notification service." default:"127.0.0.1:9093"`
-	PublicS3         string          `help:"S3 endpoint as users reach it, where that differs from --aws-endpoint."`
+	PublicS3         string          `name:"public-s3" help:"S3 endpoint as users reach it, where that differs from --aws-endpoint."`
 }
 
 func main() {
