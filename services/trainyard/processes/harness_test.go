@@ -307,6 +307,7 @@ type six struct {
 	user
 	gateway    *process
 	gatewayCmd []string
+	gatewayEnv []string
 	grpc       map[string]string // By service.
 }
 
@@ -348,6 +349,7 @@ func startSix(t *testing.T, data, dsn string) *six {
 		"--base-datasets", bases, "--image", "trainyard-trainer", "--role-arn", "arn:aws:iam::000000000000:role/trainyard-training",
 		"--subnets", "subnet-00000001", "--security-groups", "sg-00000001", "--poll-every", "2s", "--log-every", "1s")
 	s.gatewayCmd = append([]string{binary(t, "gateway"), "--http", httpAddr, "--s3-origin", aws}, upstreams(s.grpc)...)
+	s.gatewayEnv = env
 	s.gateway = start(t, env, s.gatewayCmd[0], s.gatewayCmd[1:]...)
 	s.until("/v1/datasets", 20*time.Second, "the gateway answers", func(map[string]any) bool { return true })
 	return s
