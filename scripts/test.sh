@@ -25,6 +25,7 @@ run_python() {
 run_processes() {
 	step "real processes"
 	(cd services && go test -count=1 -timeout 20m -tags integration ./trainyard/processes/...)
+	(cd services && "$root/scripts/with-postgres.sh" go test -count=1 -timeout 5m -tags integration -run '^TestKill$' ./notification/)
 }
 
 run_web() {
