@@ -43,7 +43,21 @@ type Config struct {
 	Visibility   time.Duration `help:"Time after which a killed worker's work is given to another." default:"30s"`
 	LeaseEvery   time.Duration `help:"How often the lease of a conversion is renewed; below a third of ingest's lease." default:"8s"`
 	Worker       string        `help:"Binary of the worker processes; by default this one." type:"path"`
-	MaxAttempts  int           `help:"Tries after which a step whose worker crashes counts as failed. The queues' maxReceiveCount must be larger." default:"5"`
+	MaxAttempts  int           `help:"Tries after which a step whose worker crashes counts as failed. The queues' maxReceiveCount must be at least this." default:"5"`
+}
+
+// Validate tells what is wrong with the configuration, and fills in what is zero.
+func (c *Config) Validate() error {
+	if c.Workers == 0 {
+		c.Workers = runtime.NumCPU()
+	}
+	if c.Visibility < 3*time.Second {
+		return fmt.Errorf("converter: --visibility %v is too short; 3s is the least", c.Visibility)
+	}
+	if c.MaxAttempts < 1 || c.LeaseEvery <= 0 || c.Workers < 0 {
+		return errors.New("converter: --max-attempts and --lease-every must be positive, --workers must not be negative")
+	}
+	return nil
 }
 
 // S3 is what the converter needs of S3; *s3.Client is one.
@@ -92,14 +106,8 @@ type unit struct {
 
 // New opens the database, empties the scratch folder and makes the unit.
 func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
-	if cfg.Workers == 0 {
-		cfg.Workers = runtime.NumCPU()
-	}
-	if cfg.Visibility < 3*time.Second {
-		return nil, fmt.Errorf("converter: --visibility %v is too short; 3s is the least", cfg.Visibility)
-	}
-	if cfg.MaxAttempts < 1 || cfg.LeaseEvery <= 0 {
-		return nil, errors.New("converter: --max-attempts and --lease-every must be positive")
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	if err := errors.Join(os.RemoveAll(cfg.Scratch), os.MkdirAll(cfg.Scratch, 0o700)); err != nil {
 		return nil, fmt.Errorf("converter: scratch folder: %w", err)

@@ -18,7 +18,7 @@ func TestConfigIsRefused(t *testing.T) {
 		"S3 origin with a directive":   {S3Origins: []string{"https://a.example; script-src *"}},
 		"S3 origin without scheme":     {S3Origins: []string{"a.example"}},
 	} {
-		if err := cfg.Complete(); err == nil {
+		if err := cfg.Validate(); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}

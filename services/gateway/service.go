@@ -33,8 +33,8 @@ type Config struct {
 	LocalToken string `kong:"-"`
 }
 
-// Complete fills the defaults in and refuses what can't be served.
-func (c *Config) Complete() error {
+// Validate tells what is wrong with the configuration, and fills in what is zero.
+func (c *Config) Validate() error {
 	setDefault(&c.HTTP, "127.0.0.1:8080")
 	// One gRPC connection carries at most 1000 streams (boot); the rest is for calls.
 	setDefault(&c.MaxWatchers, 900)
@@ -81,7 +81,7 @@ type Unit struct {
 
 // New opens the listener, so that the address is known, and makes the unit.
 func New(ctx context.Context, cfg Config, deps Deps) (*Unit, error) {
-	if err := cfg.Complete(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if deps.Log == nil {

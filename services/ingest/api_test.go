@@ -414,7 +414,7 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := good
 			test.edit(&cfg)
-			err := cfg.Complete()
+			err := cfg.Validate()
 			if (err == nil) != (test.want == "") || (err != nil && !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

@@ -50,8 +50,8 @@ type Config struct {
 	QuotaConcurrent int64         `help:"Unfinished uploads a project may have at once." default:"1000"`
 }
 
-// Complete fills the defaults in and refuses what can't be served.
-func (c *Config) Complete() error {
+// Validate tells what is wrong with the configuration, and fills in what is zero.
+func (c *Config) Validate() error {
 	if c.Store == "" || c.Bucket == "" {
 		return errors.New("ingest: --store and --bucket must be given")
 	}
@@ -114,7 +114,7 @@ type unit struct {
 
 // New opens the database, bringing its schema up to date, and makes the unit.
 func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
-	if err := cfg.Complete(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if deps.Log == nil {

@@ -39,8 +39,8 @@ type Config struct {
 	MaxWatchers  int           `help:"Watchers a project may have open in this replica." default:"500"`
 }
 
-// Complete fills the defaults in and refuses what can't be served.
-func (c *Config) Complete() error {
+// Validate tells what is wrong with the configuration, and fills in what is zero.
+func (c *Config) Validate() error {
 	if c.Store == "" {
 		return errors.New("notification: --store must be given")
 	}
@@ -79,7 +79,7 @@ type unit struct {
 
 // New opens the database, bringing its schema up to date, and makes the unit.
 func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
-	if err := cfg.Complete(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if deps.Log == nil {

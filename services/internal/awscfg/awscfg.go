@@ -18,6 +18,8 @@ type Config struct {
 	Endpoint  string `help:"AWS endpoint to use instead of AWS, such as http://127.0.0.1:4566 of localcloud."`
 	AccessKey string `help:"Access key; empty means the SDK's own sources. Meant for localcloud."`
 	SecretKey string `help:"Secret key, with --aws-access-key."`
+	// PublicEndpoint is for the URLs that users get; services reach S3 by Endpoint.
+	PublicEndpoint string `help:"S3 endpoint that signed URLs show, where users reach it by another address than the services."`
 }
 
 // Load makes the aws.Config. LoadDefaultConfig is used even with an endpoint of our own, because a hand-made aws.Config leaves

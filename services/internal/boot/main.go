@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -104,11 +105,28 @@ func Main(name, description string, config any, main *MainConfig, build func(ctx
 	parser := kong.Must(config, append(ParseOptions(name, description), options...)...)
 	_, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
+	parser.FatalIfErrorf(validateParts(config))
 	if main.CheckConfig {
 		fmt.Println(name + ": configuration is good")
 		return
 	}
 	parser.FatalIfErrorf(run(name, main, build))
+}
+
+// validateParts asks every part of a configuration that has a Validate method.
+func validateParts(config any) error {
+	value := reflect.ValueOf(config).Elem()
+	for i := range value.NumField() {
+		if !value.Type().Field(i).IsExported() {
+			continue
+		}
+		if part, ok := value.Field(i).Addr().Interface().(interface{ Validate() error }); ok {
+			if err := part.Validate(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func run(name string, main *MainConfig, build func(context.Context, *Process, *zap.Logger) (Unit, error)) error {

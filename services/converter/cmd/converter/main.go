@@ -22,7 +22,6 @@ func main() {
 		Converter  converter.Config `embed:""`
 		AWS        awscfg.Config    `embed:"" prefix:"aws-"`
 		IngestAddr string           `help:"Address of the ingest service." default:"127.0.0.1:9091"`
-		PublicS3   string           `help:"S3 endpoint as users reach it, where that differs from --aws-endpoint."`
 	}
 	boot.Main("converter", "Turns uploads into TFRecord datasets.", &config, &config.MainConfig,
 		func(ctx context.Context, _ *boot.Process, log *zap.Logger) (boot.Unit, error) {
@@ -35,7 +34,7 @@ func main() {
 				return nil, err
 			}
 			return converter.New(ctx, config.Converter, converter.Deps{
-				S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""), DownloadPresigner: awscfg.NewPresigner(cfg, config.PublicS3),
+				S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""), DownloadPresigner: awscfg.NewPresigner(cfg, config.AWS.PublicEndpoint),
 				SQS: sqs.NewFromConfig(cfg), Ingest: ingest, Log: log,
 			})
 		})

@@ -17,7 +17,6 @@ type config struct {
 	Ingest           ingest.Config `embed:""`
 	AWS              awscfg.Config `embed:"" prefix:"aws-"`
 	NotificationAddr string        `help:"Address of the notification service." default:"127.0.0.1:9093"`
-	PublicS3Endpoint string        `name:"public-s3-endpoint" env:"TRAINYARD_PUBLIC_S3_ENDPOINT" help:"S3 endpoint that signed URLs show, where clients reach it by another address."`
 }
 
 func main() {
@@ -32,7 +31,7 @@ func main() {
 			return nil, err
 		}
 		return ingest.New(ctx, cfg.Ingest, ingest.Deps{
-			S3: awscfg.S3(aws), Presigner: awscfg.NewPresigner(aws, cfg.PublicS3Endpoint), SQS: sqs.NewFromConfig(aws),
+			S3: awscfg.S3(aws), Presigner: awscfg.NewPresigner(aws, cfg.AWS.PublicEndpoint), SQS: sqs.NewFromConfig(aws),
 			Region: aws.Region, Notification: notification, Log: log,
 		})
 	}, kong.Vars{"grpc": "127.0.0.1:9091"})

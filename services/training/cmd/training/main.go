@@ -20,7 +20,6 @@ type config struct {
 	AWS              awscfg.Config   `embed:"" prefix:"aws-"`
 	IngestAddr       string          `help:"Address of the ingest service." default:"127.0.0.1:9091"`
 	NotificationAddr string          `help:"Address of the notification service." default:"127.0.0.1:9093"`
-	PublicS3         string          `name:"public-s3" help:"S3 endpoint as users reach it, where that differs from --aws-endpoint."`
 }
 
 func main() {
@@ -43,7 +42,7 @@ func (c *config) build(ctx context.Context, _ *boot.Process, log *zap.Logger) (b
 	}
 	return training.New(ctx, c.Training, training.Deps{
 		SageMaker: sagemaker.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg), SQS: sqs.NewFromConfig(cfg),
-		S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, c.PublicS3), Region: cfg.Region,
+		S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, c.AWS.PublicEndpoint), Region: cfg.Region,
 		Ingest: ingest, Notification: notification, Log: log,
 	})
 }
