@@ -50,7 +50,7 @@ func ParseOptions(name, description string) []kong.Option {
 		kong.Name(name),
 		kong.Description(description),
 		kong.DefaultEnvars("TRAINYARD"),
-		kong.UsageOnError(),
+		kong.ShortUsageOnError(),
 		kong.Configuration(strictJSON),
 	}
 }

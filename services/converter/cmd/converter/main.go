@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/trainyard/trainyard/services/converter"
 	"github.com/trainyard/trainyard/services/converter/worker"
@@ -37,5 +38,5 @@ func main() {
 				S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""), DownloadPresigner: awscfg.NewPresigner(cfg, config.AWS.PublicEndpoint),
 				SQS: sqs.NewFromConfig(cfg), Ingest: ingest, Log: log,
 			})
-		})
+		}, kong.Vars{"grpc": "127.0.0.1:9092"})
 }

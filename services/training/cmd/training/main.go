@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 
+	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -24,7 +25,7 @@ type config struct {
 
 func main() {
 	var c config
-	boot.Main("training", "Trains models on SageMaker.", &c, &c.MainConfig, c.build)
+	boot.Main("training", "Trains models on SageMaker.", &c, &c.MainConfig, c.build, kong.Vars{"grpc": "127.0.0.1:9094"})
 }
 
 func (c *config) build(ctx context.Context, _ *boot.Process, log *zap.Logger) (boot.Unit, error) {
