@@ -59,6 +59,14 @@ generate-check: generate ## Fail when gen/ has drifted from proto/
 fuzz: ## Fuzz the parsers, 20 s each
 	scripts/fuzz.sh 20s
 
+.PHONY: bench-convert
+bench-convert: ## A stored zip to TFRecord, against cp of the same bytes
+	cd services && TMPDIR=$${BENCH_DIR:-/dev/shm} go test ./converter/convert -run '^$$' -bench StoredZipAgainstCopy -benchtime 1x
+
+.PHONY: bench-tfrecord
+bench-tfrecord: ## Writing and reading TFRecords in memory
+	cd services && go test ./converter/tfrecord -run '^$$' -bench . -benchtime 2s
+
 .PHONY: clean
 clean: ## Remove what was built and installed here
 	rm -rf bin .cache .venv $(web)/dist $(web)/node_modules scripts/tools/node_modules
