@@ -36,7 +36,9 @@ type stream struct {
 }
 
 func (s *server) open(path string, headers ...string) (*stream, error) {
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute) // A stream that brings nothing fails.
+	s.t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -128,6 +128,8 @@ func (s *suite) list(project string) []*notificationv1.Event {
 // watch opens a stream and takes its first reply, which must be a heartbeat.
 func (s *suite) watch(ctx context.Context, client notificationv1.NotificationServiceClient, cursor, resource string) *watcher {
 	s.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // A watcher that hears nothing fails.
+	s.t.Cleanup(cancel)
 	w, err := openWatch(ctx, client, cursor, resource)
 	if err != nil {
 		s.t.Fatal(err)
