@@ -34,29 +34,29 @@ afterAll(async () => {
 });
 
 it("brings a file from the disk to a downloaded model, live and without a reload", async () => {
-  const { page, events, requests, shot } = session;
+  const { page, events, requests, look } = session;
   await page.evaluate(() => Object.assign(window, { neverReloaded: true }));
-  await shot("datasets");
+  await look("datasets");
 
   // Upload.
   const id = freshId("digits");
   await choose(page, "Choose a file", zip);
   await page.getByRole("textbox", { name: "Dataset", exact: true }).fill(id);
-  await shot("upload-form");
+  await look("upload-form");
   await page.getByRole("button", { name: "Upload", exact: true }).click();
   await page.waitForURL(`**/datasets/${id}/versions/1`);
-  await shot("uploading");
+  await look("uploading");
 
   // Converted, and shown so by events alone: the page never asks for the version again.
   const version = `datasets/${id}/versions/1`;
   await waitForState(page, ["UPLOADED", "CONVERTING", "READY", "FAILED"], 5 * minute);
   const asked = requests.filter((request) => request === `GET /v1/${version}`).length;
-  await shot("converting");
+  await look("converting");
   expect(await waitForState(page, ["READY", "FAILED"], 10 * minute)).toBe("READY");
   expect(requests.filter((request) => request === `GET /v1/${version}`).length).toBe(asked);
   expect(statesBySSE<Version>(events, version).at(-1)).toBe("READY");
   expect(await page.getByRole("table", { name: "Examples of each class" }).getByRole("row").count()).toBeGreaterThan(1);
-  await shot("ready");
+  await look("ready");
 
   // Train.
   await page.getByRole("link", { name: "Train on it" }).click();
@@ -68,13 +68,13 @@ it("brings a file from the disk to a downloaded model, live and without a reload
   if (base !== "") {
     await page.locator(`input[type=checkbox][value="baseDatasets/${base}"]`).check();
   }
-  await shot("training-form");
+  await look("training-form");
   await page.getByRole("button", { name: "Start training" }).click();
   await page.waitForURL(/\/training\/(?!new)[^/]+$/);
   const jobId = new URL(page.url()).pathname.split("/").at(-1) ?? "";
   const job = `trainingJobs/${jobId}`;
   await waitForState(page, ["RUNNING", "SUCCEEDED", "FAILED"], 5 * minute);
-  await shot("running");
+  await look("running");
 
   if (restart !== "") {
     await page.getByRole("table", { name: "Phases" }).getByText("Training").waitFor({ timeout: 5 * minute });
@@ -83,19 +83,19 @@ it("brings a file from the disk to a downloaded model, live and without a reload
     await promisify(execFile)("/bin/sh", ["-c", restart]);
     await expect.poll(streams, { timeout: 2 * minute }).toBeGreaterThan(before);
     await waitForLive(page);
-    await shot("after-restart");
+    await look("after-restart");
   }
   expect(await waitForState(page, ["SUCCEEDED", "FAILED", "STOPPED"], 12 * minute)).toBe("SUCCEEDED");
   await page.getByText("Completed", { exact: true }).waitFor();
   await page.getByRole("img", { name: /^loss: / }).waitFor();
   expect(statesBySSE<TrainingJob>(events, job).at(-1)).toBe("SUCCEEDED");
   expectNoGap(events);
-  await shot("succeeded");
+  await look("succeeded");
 
   // Download.
   await page.getByRole("link", { name: "Open the model" }).click();
   await page.getByRole("table", { name: "Confusion matrix" }).waitFor();
-  await shot("model");
+  await look("model");
   const model = await page.evaluate(async (path) => (await fetch(path)).json() as Promise<Model>, `/v1/models/${jobId}`);
   const saved = await download(page);
   expect(saved.subarray(0, 2).toString("hex")).toBe("1f8b");
@@ -105,12 +105,27 @@ it("brings a file from the disk to a downloaded model, live and without a reload
   expect(await page.evaluate(() => "neverReloaded" in window)).toBe(true);
 });
 
+it("fits a telephone", async () => {
+  const { page, look } = session;
+  await page.setViewportSize({ width: 390, height: 800 });
+  for (const list of ["Datasets", "Training", "Models"]) {
+    await page.getByRole("link", { name: list, exact: true }).click();
+    await page.getByRole("table").first().waitFor();
+    await expectToFit(page, list);
+    await page.getByRole("table").first().getByRole("link").first().click();
+    await page.getByRole("heading", { name: /^(Versions|Log|Confusion matrix)$/ }).waitFor();
+    await expectToFit(page, `a page of ${list}`);
+    await look(`telephone-${list.toLowerCase()}`);
+  }
+  await page.setViewportSize({ width: 1200, height: 900 });
+});
+
 it("shows its lists in the dark, too, and is used by keyboard", async () => {
-  const { page, shot } = session;
+  const { page, look } = session;
   await page.emulateMedia({ colorScheme: "dark" });
   await page.getByRole("link", { name: "Training", exact: true }).click();
   await page.getByRole("table", { name: "Training jobs" }).waitFor();
-  await shot("dark-training");
+  await look("dark-training");
   await page.getByRole("link", { name: "Models", exact: true }).focus();
   await page.keyboard.press("Enter");
   await page.getByRole("table", { name: "Your models" }).waitFor();
@@ -119,12 +134,18 @@ it("shows its lists in the dark, too, and is used by keyboard", async () => {
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: /^Model / }).waitFor();
-  await shot("dark-model");
+  await look("dark-model");
 });
 
-it("did nothing that the browser complains of", () => {
+it("did nothing that the browser or axe complains of", () => {
   expect(session.faults).toEqual([]);
 });
+
+/** Wide tables scroll by themselves; the page as a whole doesn't. */
+async function expectToFit(page: Page, what: string): Promise<void> {
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  expect(over, what).toBeLessThanOrEqual(0);
+}
 
 /** The states that events told of a resource. */
 function statesBySSE<T extends Version | TrainingJob>(events: Event[], resource: string): (T["state"] | undefined)[] {

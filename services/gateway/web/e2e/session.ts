@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import axe from "axe-core";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 
 import type { Event } from "../src/api/types";
@@ -16,9 +17,10 @@ export interface Session {
   events: Event[];
   /** REST requests, `METHOD /path`. */
   requests: string[];
-  /** Everything that the page's code did wrong: uncaught errors, console errors, refused styles or scripts. */
+  /** All that was wrong: uncaught errors, console errors, refused styles or scripts, what axe finds inaccessible. */
   faults: string[];
-  shot: (name: string) => Promise<void>;
+  /** Looks at the page as it stands: has axe check it by WCAG A and AA, and saves a picture where E2E_SHOTS says. */
+  look: (name: string) => Promise<void>;
   close: () => Promise<void>;
 }
 
@@ -80,7 +82,8 @@ async function watch(context: BrowserContext, page: Page, profile: string): Prom
     events,
     requests,
     faults,
-    shot: async (name) => {
+    look: async (name) => {
+      faults.push(...(await inaccessible(page)).map((fault) => `${name}: ${fault}`));
       if (shots !== undefined && shots !== "") {
         mkdirSync(shots, { recursive: true });
         const number = String(++taken).padStart(2, "0");
@@ -92,6 +95,14 @@ async function watch(context: BrowserContext, page: Page, profile: string): Prom
       rmSync(profile, { recursive: true, force: true });
     },
   };
+}
+
+async function inaccessible(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => (window as unknown as { axe: typeof axe }).axe.run({
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
+  }));
+  return violations.map(({ help, nodes }) => `${help}: ${nodes.map((node) => node.html).join(" ")}`);
 }
 
 /** On loopback the server signs the browser in by itself; elsewhere the page asks for a token. */

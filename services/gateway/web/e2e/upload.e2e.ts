@@ -24,7 +24,7 @@ afterAll(async () => {
 });
 
 it("goes on after a reload with the parts that S3 has, and can be given up", async () => {
-  const { page, shot } = session;
+  const { page, look } = session;
   // More than any part size that a file so small is given.
   const file = join(folder, "random.zip");
   writeFileSync(file, randomBytes(40 << 20));
@@ -56,13 +56,13 @@ it("goes on after a reload with the parts that S3 has, and can be given up", asy
   const partsStored = () =>
     page.evaluate(async (parts) => ((await (await fetch(parts)).json()) as { parts?: unknown[] }).parts?.length ?? 0, `${path}/parts`);
   await expect.poll(partsStored, { timeout: 60_000 }).toBe(1);
-  await shot("upload-held-back");
+  await look("upload-held-back");
 
   // Leaving is asked about while an upload runs.
   page.on("dialog", (dialog) => void dialog.accept());
   await page.reload();
   await page.getByText("This upload is not finished.").waitFor();
-  await shot("upload-unfinished");
+  await look("upload-unfinished");
 
   // Another file is refused.
   const other = join(folder, "other.zip");
@@ -73,7 +73,7 @@ it("goes on after a reload with the parts that S3 has, and can be given up", asy
   // The same file goes on: what is there isn't sent again.
   await choose(page, "Choose the same file", file);
   await page.getByText(/were there already/).waitFor({ timeout: 60_000 });
-  await shot("upload-resumed");
+  await look("upload-resumed");
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText(/paused/).first().waitFor();
   await page.unroute(isPart);
@@ -81,7 +81,7 @@ it("goes on after a reload with the parts that S3 has, and can be given up", asy
   // Random bytes are no archive: the converter says so.
   expect(await waitForState(page, ["FAILED", "READY"], 120_000)).toBe("FAILED");
   await page.getByRole("alert", { name: "This file could not be converted" }).waitFor();
-  await shot("upload-no-archive");
+  await look("upload-no-archive");
 });
 
 it("is given up on request", async () => {
@@ -105,6 +105,6 @@ it("is given up on request", async () => {
   await page.unrouteAll();
 });
 
-it("did nothing that the browser complains of", () => {
+it("did nothing that the browser or axe complains of", () => {
   expect(session.faults).toEqual([]);
 });

@@ -2,6 +2,7 @@ import createClient from "openapi-fetch";
 import type { paths } from "trainyard-api";
 
 import { ApiError, UnreachableError } from "./errors";
+import { withoutNulls } from "./json";
 import { setSignedIn } from "./session";
 import type { Status } from "./types";
 
@@ -17,7 +18,7 @@ export async function answer<T>(call: Promise<{ data?: T; error?: unknown; respo
     }
     throw new ApiError(response.status, isStatus(error) ? error : undefined);
   }
-  return data;
+  return withoutNulls(data);
 }
 
 function unreachable(error: unknown): never {

@@ -85,7 +85,7 @@ export function useRejections(version: string, enabled: boolean) {
         }),
       );
     },
-    getNextPageParam: (page) => page.nextPageToken ?? null,
+    getNextPageParam: ({ nextPageToken = "" }) => (nextPageToken === "" ? null : nextPageToken),
   });
 }
 

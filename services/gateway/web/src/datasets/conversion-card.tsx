@@ -9,18 +9,16 @@ export function ConversionCard({ version }: { version: Version }) {
   const progress = version.progress ?? {};
   const done = progress.doneExamples ?? 0;
   const total = progress.totalExamples ?? 0;
-  const share = total > 0 ? (done / total) * 100 : undefined;
   return (
     <Card title="Conversion">
       <Stack gap="xs">
-        <Progress
-          value={share ?? 100}
-          animated={share === undefined}
-          striped={share === undefined}
-          aria-label="Conversion progress"
-          aria-valuetext={share === undefined ? "not known yet" : `${Math.floor(share)} %`}
-          size="lg"
-        />
+        {total > 0 ? (
+          <Progress value={Math.floor((done / total) * 100)} aria-label="Conversion progress" size="lg" />
+        ) : (
+          <Progress.Root size="lg">
+            <Progress.Section value={100} striped animated withAria={false} />
+          </Progress.Root>
+        )}
         <Text size="sm" aria-live="polite">
           {version.state === "UPLOADED"
             ? "Waiting for the converter."

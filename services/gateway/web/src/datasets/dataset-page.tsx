@@ -61,7 +61,7 @@ function Versions({ list }: { list: Version[] }) {
           {list.map((version) => (
             <Table.Tr key={version.name}>
               <Table.Td>
-                <Anchor component={Link} to={`/${version.name ?? ""}`}>
+                <Anchor inherit component={Link} to={`/${version.name ?? ""}`}>
                   Version {idOf(version.name)}
                 </Anchor>
               </Table.Td>

@@ -25,30 +25,32 @@ export function DatasetsPage() {
             list.length === 0 ? (
               <Text c="dimmed">None yet: upload a file above, and it becomes your first.</Text>
             ) : (
-              <Table aria-label="Your datasets">
-                <Table.Thead>
-                  <Table.Tr>
-                    <Table.Th>Dataset</Table.Th>
-                    <Table.Th>Title</Table.Th>
-                    <Table.Th className="number">Newest version</Table.Th>
-                    <Table.Th>Made</Table.Th>
-                  </Table.Tr>
-                </Table.Thead>
-                <Table.Tbody>
-                  {list.map((dataset) => (
-                    <Table.Tr key={dataset.name}>
-                      <Table.Td>
-                        <Anchor component={Link} to={`/${dataset.name ?? ""}`}>
-                          {idOf(dataset.name)}
-                        </Anchor>
-                      </Table.Td>
-                      <Table.Td className="name">{printable(dataset.displayName)}</Table.Td>
-                      <Table.Td className="number">{dataset.latestVersion ?? 0}</Table.Td>
-                      <Table.Td>{time(dataset.createTime)}</Table.Td>
+              <div className="scroll">
+                <Table aria-label="Your datasets">
+                  <Table.Thead>
+                    <Table.Tr>
+                      <Table.Th>Dataset</Table.Th>
+                      <Table.Th>Title</Table.Th>
+                      <Table.Th className="number">Newest version</Table.Th>
+                      <Table.Th>Made</Table.Th>
                     </Table.Tr>
-                  ))}
-                </Table.Tbody>
-              </Table>
+                  </Table.Thead>
+                  <Table.Tbody>
+                    {list.map((dataset) => (
+                      <Table.Tr key={dataset.name}>
+                        <Table.Td>
+                          <Anchor inherit component={Link} to={`/${dataset.name ?? ""}`}>
+                            {idOf(dataset.name)}
+                          </Anchor>
+                        </Table.Td>
+                        <Table.Td className="name">{printable(dataset.displayName)}</Table.Td>
+                        <Table.Td className="number">{dataset.latestVersion ?? 0}</Table.Td>
+                        <Table.Td>{time(dataset.createTime)}</Table.Td>
+                      </Table.Tr>
+                    ))}
+                  </Table.Tbody>
+                </Table>
+              </div>
             )
           }
         </Loaded>

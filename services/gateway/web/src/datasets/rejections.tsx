@@ -4,6 +4,7 @@ import { useRejections } from "../api/queries";
 import type { Version } from "../api/types";
 import { count, printable } from "../ui/format";
 import { ErrorNote } from "../ui/outcome";
+import { Scroll } from "../ui/scroll";
 
 /** The files that were left out of a version, each with its reason. */
 export function Rejections({ version }: { version: Version }) {
@@ -20,24 +21,26 @@ export function Rejections({ version }: { version: Version }) {
       )}
       {query.isLoading && <Loader aria-label="Loading the list" />}
       {rejections.length > 0 && (
-        <Table aria-label="Files left out">
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>File</Table.Th>
-              <Table.Th>Why</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {rejections.map((rejection, index) => (
-              <Table.Tr key={index}>
-                <Table.Td className="name">{printable(rejection.path)}</Table.Td>
-                <Table.Td className="name">
-                  {printable(rejection.message)} <Code>{rejection.reason}</Code>
-                </Table.Td>
+        <Scroll label="Files left out">
+          <Table aria-label="Files left out">
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>File</Table.Th>
+                <Table.Th>Why</Table.Th>
               </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
+            </Table.Thead>
+            <Table.Tbody>
+              {rejections.map((rejection, index) => (
+                <Table.Tr key={index}>
+                  <Table.Td className="name">{printable(rejection.path)}</Table.Td>
+                  <Table.Td className="name">
+                    {printable(rejection.message)} <Code>{rejection.reason}</Code>
+                  </Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        </Scroll>
       )}
       {query.hasNextPage && (
         <Button

@@ -58,7 +58,7 @@ function UploadProgress({ upload }: { upload: Upload }) {
   const share = file.size === 0 ? 0 : (sentBytes / file.size) * 100;
   return (
     <>
-      <Progress value={share} aria-label="Upload progress" aria-valuetext={`${Math.floor(share)} %`} size="lg" />
+      <Progress value={Math.floor(share)} aria-label="Upload progress" size="lg" />
       <Text size="sm">
         {bytes(sentBytes)} of {bytes(file.size)}
         {phase === "sending" &&

@@ -8,6 +8,7 @@ import { Bars } from "../ui/bars";
 import { bytes, count, printable, time } from "../ui/format";
 import { FailureNote, Loaded } from "../ui/outcome";
 import { Card, Facts, Page } from "../ui/page";
+import { Scroll } from "../ui/scroll";
 import { StateBadge } from "../ui/state-badge";
 import { ConversionCard } from "./conversion-card";
 import { Rejections } from "./rejections";
@@ -83,32 +84,34 @@ function Body({ version }: { version: Version }) {
 
 function Splits({ version }: { version: Version }) {
   return (
-    <Table aria-label="Splits">
-      <Table.Thead>
-        <Table.Tr>
-          <Table.Th>Split</Table.Th>
-          <Table.Th className="number">Examples</Table.Th>
-          <Table.Th className="number">Shards</Table.Th>
-          <Table.Th className="number">Size</Table.Th>
-        </Table.Tr>
-      </Table.Thead>
-      <Table.Tbody>
-        {(version.splits ?? []).map((split) => (
-          <Table.Tr key={split.name}>
-            <Table.Th scope="row">{split.name}</Table.Th>
-            <Table.Td className="number">{count(split.exampleCount)}</Table.Td>
-            <Table.Td className="number">{count(split.shardCount)}</Table.Td>
-            <Table.Td className="number">{bytes(split.sizeBytes)}</Table.Td>
+    <Scroll label="Splits">
+      <Table aria-label="Splits">
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Split</Table.Th>
+            <Table.Th className="number">Examples</Table.Th>
+            <Table.Th className="number">Shards</Table.Th>
+            <Table.Th className="number">Size</Table.Th>
           </Table.Tr>
-        ))}
-        <Table.Tr>
-          <Table.Th scope="row">all</Table.Th>
-          <Table.Td className="number">{count(version.exampleCount)}</Table.Td>
-          <Table.Td className="number">{count(version.shardCount)}</Table.Td>
-          <Table.Td className="number">{bytes(version.convertedBytes)}</Table.Td>
-        </Table.Tr>
-      </Table.Tbody>
-    </Table>
+        </Table.Thead>
+        <Table.Tbody>
+          {(version.splits ?? []).map((split) => (
+            <Table.Tr key={split.name}>
+              <Table.Th scope="row">{split.name}</Table.Th>
+              <Table.Td className="number">{count(split.exampleCount)}</Table.Td>
+              <Table.Td className="number">{count(split.shardCount)}</Table.Td>
+              <Table.Td className="number">{bytes(split.sizeBytes)}</Table.Td>
+            </Table.Tr>
+          ))}
+          <Table.Tr>
+            <Table.Th scope="row">all</Table.Th>
+            <Table.Td className="number">{count(version.exampleCount)}</Table.Td>
+            <Table.Td className="number">{count(version.shardCount)}</Table.Td>
+            <Table.Td className="number">{bytes(version.convertedBytes)}</Table.Td>
+          </Table.Tr>
+        </Table.Tbody>
+      </Table>
+    </Scroll>
   );
 }
 

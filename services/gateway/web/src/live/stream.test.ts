@@ -75,8 +75,8 @@ it("begins with what comes from now on and has what is shown fetched", () => {
   last().open();
   expect(states).toEqual(["connecting", "live"]);
   expect(gaps).toBe(1);
-  last().say("version.state", "c7", { sequence: "7" });
-  expect(events).toEqual([{ sequence: "7" }]);
+  last().say("version.state", "c7", { sequence: "7", payload: { name: "v", error: null } });
+  expect(events).toEqual([{ sequence: "7", payload: { name: "v" } }]);
 });
 
 it("leaves reconnecting to the browser while it does", async () => {

@@ -1,3 +1,4 @@
+import { withoutNulls } from "../api/json";
 import { backoff } from "../api/retry";
 import type { Event } from "../api/types";
 
@@ -67,7 +68,7 @@ export class EventStream {
     for (const type of this.options.types) {
       source.addEventListener(type, (message) => {
         this.heard(message);
-        this.options.onEvent(JSON.parse(message.data as string) as Event);
+        this.options.onEvent(withoutNulls(JSON.parse(message.data as string) as Event));
       });
     }
     source.addEventListener("heartbeat", (message) => this.heard(message));

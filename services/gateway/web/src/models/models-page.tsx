@@ -35,7 +35,7 @@ export function ModelsPage() {
                       return (
                         <Table.Tr key={model.name}>
                           <Table.Td>
-                            <Anchor component={Link} to={`/${model.name ?? ""}`}>
+                            <Anchor inherit component={Link} to={`/${model.name ?? ""}`}>
                               {idOf(model.name)}
                             </Anchor>
                           </Table.Td>

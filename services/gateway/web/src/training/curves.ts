@@ -1,15 +1,23 @@
 import type { MetricPoint } from "../api/types";
 import type { Series } from "../ui/line-chart";
 
-// What a chart is drawn for, first to last; other metrics follow in the order they were printed.
+export interface Curves {
+  title: string;
+  series: Series[];
+  /** Whether it tells how learning goes, and not what else the trainer prints. */
+  main: boolean;
+}
+
+// What tells how learning goes; other metrics follow in the order they were printed.
 const first = ["loss", "accuracy"];
 
 /** Metrics as charts: `train:loss` and `validation:loss` become two lines of the chart `loss`. */
-export function curves(points: MetricPoint[]): { title: string; series: Series[] }[] {
+export function curves(points: MetricPoint[]): Curves[] {
   const charts = new Map<string, Map<string, Map<number, number>>>();
   for (const point of points) {
     const [channel = "", measure] = (point.name ?? "").split(":");
-    if (measure === undefined) {
+    // The epoch is what all are drawn over.
+    if (measure === undefined || measure === "epoch") {
       continue;
     }
     const lines = charts.get(measure) ?? new Map<string, Map<number, number>>();
@@ -22,6 +30,7 @@ export function curves(points: MetricPoint[]): { title: string; series: Series[]
   const titles = [...charts.keys()].sort((a, b) => order(a) - order(b));
   return titles.map((title) => ({
     title,
+    main: first.includes(title),
     series: [...(charts.get(title) ?? [])].map(([name, line]) => ({
       name,
       points: [...line].map(([x, y]) => ({ x, y })).sort((a, b) => a.x - b.x),

@@ -116,7 +116,7 @@ export function JobForm({ recipes, datasets, baseDatasets, version: wanted }: Pr
               <NativeSelect
                 label="Recipe"
                 description={recipe.description ?? ""}
-                data={recipes.map((one) => ({ value: one.name ?? "", label: one.displayName ?? one.name ?? "" }))}
+                data={recipes.map((one) => ({ value: one.name ?? "", label: titleOf(one) }))}
                 value={recipe.name ?? ""}
                 onChange={(event) => {
                   const next = recipes.find((one) => one.name === event.currentTarget.value);
@@ -183,13 +183,17 @@ function BaseDatasets(props: { list: BaseDataset[]; chosen: string[]; onChange: 
           <Checkbox
             key={base.name}
             value={base.name ?? ""}
-            label={printable(base.displayName === undefined || base.displayName === "" ? idOf(base.name) : base.displayName)}
+            label={titleOf(base)}
             description={describe(base)}
           />
         ))}
       </Stack>
     </Checkbox.Group>
   );
+}
+
+function titleOf({ displayName = "", name }: { displayName?: string; name?: string }): string {
+  return displayName === "" ? idOf(name) : printable(displayName);
 }
 
 function describe(base: BaseDataset): string {

@@ -44,7 +44,7 @@ export function JobsPage() {
                       return (
                         <Table.Tr key={job.name}>
                           <Table.Td>
-                            <Anchor component={Link} to={`/training/${idOf(job.name)}`}>
+                            <Anchor inherit component={Link} to={`/training/${idOf(job.name)}`}>
                               {idOf(job.name)}
                             </Anchor>
                           </Table.Td>

@@ -4,7 +4,7 @@ import { useJobMetrics } from "../api/queries";
 import type { TrainingJob } from "../api/types";
 import { LineChart } from "../ui/line-chart";
 import { Loaded } from "../ui/outcome";
-import { curves } from "./curves";
+import { type Curves, curves } from "./curves";
 
 /** Live curves of a job's metrics. */
 export function Learning({ job }: { job: TrainingJob }) {
@@ -13,16 +13,32 @@ export function Learning({ job }: { job: TrainingJob }) {
     <Loaded query={points} what="the metrics">
       {(list) => {
         const charts = curves(list);
-        return charts.length === 0 ? (
-          <Text c="dimmed">The curves begin with the first metrics that training prints.</Text>
-        ) : (
-          <div className="columns">
-            {charts.map((chart) => (
-              <LineChart key={chart.title} title={chart.title} xName="Epoch" series={chart.series} />
-            ))}
-          </div>
+        if (charts.length === 0) {
+          return <Text c="dimmed">The curves begin with the first metrics that training prints.</Text>;
+        }
+        const others = charts.filter((chart) => !chart.main);
+        return (
+          <>
+            <Charts list={charts.filter((chart) => chart.main)} />
+            {others.length > 0 && (
+              <details style={{ marginTop: "1rem" }}>
+                <summary>Other metrics</summary>
+                <Charts list={others} />
+              </details>
+            )}
+          </>
         );
       }}
     </Loaded>
+  );
+}
+
+function Charts({ list }: { list: Curves[] }) {
+  return (
+    <div className="columns">
+      {list.map((chart) => (
+        <LineChart key={chart.title} title={chart.title} xName="Epoch" series={chart.series} />
+      ))}
+    </div>
   );
 }

@@ -15,8 +15,8 @@ export function ParameterField({
   error: string | undefined;
   onChange: (value: Value) => void;
 }) {
-  const label = parameter.displayName === undefined || parameter.displayName === "" ? parameter.name : parameter.displayName;
-  const description = parameter.description ?? "";
+  const { name = "", displayName = "", description = "" } = parameter;
+  const label = displayName === "" ? name : displayName;
   switch (parameter.type) {
     case "INTEGER":
     case "FLOAT": {

@@ -34,7 +34,7 @@ export function Phases({ job, heardAt }: { job: TrainingJob; heardAt: number }) 
               <span key={phase.name} title={phase.name} style={shareAndShade(phase, total)} />
             ))}
           </div>
-          <Table aria-label="Phases" withRowBorders={false} verticalSpacing={2} style={{ width: "auto" }}>
+          <Table aria-label="Phases" withRowBorders={false} verticalSpacing={2} style={{ width: "auto", alignSelf: "start" }}>
             <Table.Tbody>
               {phases.map((phase) => (
                 <Table.Tr key={phase.name}>

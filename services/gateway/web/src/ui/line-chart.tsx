@@ -2,6 +2,7 @@ import { Group, Table, Text } from "@mantine/core";
 import { useId } from "react";
 
 import { metric } from "./format";
+import { Scroll } from "./scroll";
 import { ticks } from "./ticks";
 
 export interface Series {
@@ -68,7 +69,7 @@ export function LineChart({ title, xName, series }: { title: string; xName: stri
       </svg>
       <details>
         <summary>As a table</summary>
-        <div className="scroll">
+        <Scroll label={title}>
           <Table aria-label={title} verticalSpacing={2}>
             <Table.Thead>
               <Table.Tr>
@@ -98,7 +99,7 @@ export function LineChart({ title, xName, series }: { title: string; xName: stri
                 ))}
             </Table.Tbody>
           </Table>
-        </div>
+        </Scroll>
       </details>
     </figure>
   );

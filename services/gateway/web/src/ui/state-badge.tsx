@@ -21,7 +21,7 @@ const colors: Record<VersionState | JobState, string> = {
 /** A version's or a job's state, in the API's own word. */
 export function StateBadge({ state = "STATE_UNSPECIFIED" }: { state?: VersionState | JobState | undefined }) {
   return (
-    <Badge variant="light" color={colors[state]} data-testid="state">
+    <Badge variant="light" color={colors[state]} miw="max-content" data-testid="state">
       {state}
     </Badge>
   );
