@@ -35,7 +35,7 @@ export function SignIn() {
             value={token}
             onChange={(event) => setToken(event.currentTarget.value)}
           />
-          {enter.error && <ErrorNote title="That token was not taken" error={enter.error} />}
+          {enter.error && <ErrorNote title="You are not signed in" error={enter.error} />}
           <Button type="submit" loading={enter.isPending}>
             Sign in
           </Button>

@@ -30,7 +30,10 @@ function isStatus(body: unknown): body is Status {
   return typeof body === "object" && body !== null && "message" in body;
 }
 
-/** Exchanges a token for the session cookie. Throws ApiError when the token is not one that was issued. */
+/**
+ * Exchanges a token for the session cookie. Throws ApiError when the token is not one that was issued, and an
+ * Error when the browser doesn't keep the cookie.
+ */
 export async function signIn(token: string): Promise<void> {
   const response = await fetch("/session", {
     method: "POST",
@@ -40,6 +43,12 @@ export async function signIn(token: string): Promise<void> {
   if (!response.ok) {
     const body: unknown = await response.json().catch(() => undefined);
     throw new ApiError(response.status, isStatus(body) ? body : undefined);
+  }
+  const { status } = await fetch("/v1/datasets?pageSize=1").catch(unreachable);
+  if (status === 401) {
+    throw new Error(
+      "The token is good, but the browser did not keep the session. Open this page by https, or as localhost on the computer it runs on.",
+    );
   }
   setSignedIn(true);
 }

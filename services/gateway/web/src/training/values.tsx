@@ -13,7 +13,7 @@ export function Metrics({ values }: { values: Readonly<Record<string, number>> }
       <Table.Tbody>
         {names.map((name) => (
           <Table.Tr key={name}>
-            <Table.Th scope="row">{printable(name)}</Table.Th>
+            <Table.Th scope="row" className="name">{printable(name)}</Table.Th>
             <Table.Td className="number">{metric(values[name] ?? NaN)}</Table.Td>
           </Table.Tr>
         ))}

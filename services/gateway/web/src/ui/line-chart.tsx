@@ -1,5 +1,5 @@
 import { Group, Table, Text } from "@mantine/core";
-import { useId } from "react";
+import { useId, useState } from "react";
 
 import { metric } from "./format";
 import { Scroll } from "./scroll";
@@ -17,6 +17,7 @@ const margin = { left: 48, right: 12, top: 12, bottom: 28 };
 /** Lines over a common x axis that counts, at most two, with the same figures as a table below for those who don't see them. */
 export function LineChart({ title, xName, series }: { title: string; xName: string; series: Series[] }) {
   const titleId = useId();
+  const [open, setOpen] = useState(false);
   const all = series.flatMap((one) => one.points).filter((point) => Number.isFinite(point.y));
   const xs = ticks(all.map((point) => point.x), 6, 1);
   const ys = ticks(all.map((point) => point.y), 4);
@@ -67,41 +68,47 @@ export function LineChart({ title, xName, series }: { title: string; xName: stri
           );
         })}
       </svg>
-      <details>
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>As a table</summary>
-        <Scroll label={title}>
-          <Table aria-label={title} verticalSpacing={2}>
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th className="number">{xName}</Table.Th>
-                {series.map((one) => (
-                  <Table.Th key={one.name} className="number">
-                    {one.name}
-                  </Table.Th>
-                ))}
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {[...new Set(all.map((point) => point.x))]
-                .sort((a, b) => a - b)
-                .map((at) => (
-                  <Table.Tr key={at}>
-                    <Table.Td className="number">{metric(at)}</Table.Td>
-                    {series.map((one) => {
-                      const point = one.points.find((candidate) => candidate.x === at);
-                      return (
-                        <Table.Td key={one.name} className="number">
-                          {point && metric(point.y)}
-                        </Table.Td>
-                      );
-                    })}
-                  </Table.Tr>
-                ))}
-            </Table.Tbody>
-          </Table>
-        </Scroll>
+        {open && <Points title={title} xName={xName} series={series} />}
       </details>
     </figure>
+  );
+}
+
+function Points({ title, xName, series }: { title: string; xName: string; series: Series[] }) {
+  const columns = series.map((one) => new Map(one.points.map((point) => [point.x, point.y])));
+  const rows = [...new Set(columns.flatMap((column) => [...column.keys()]))].sort((a, b) => a - b);
+  return (
+    <Scroll label={title}>
+      <Table aria-label={title} verticalSpacing={2}>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th className="number">{xName}</Table.Th>
+            {series.map((one) => (
+              <Table.Th key={one.name} className="number">
+                {one.name}
+              </Table.Th>
+            ))}
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {rows.map((x) => (
+            <Table.Tr key={x}>
+              <Table.Td className="number">{metric(x)}</Table.Td>
+              {columns.map((column, index) => {
+                const y = column.get(x);
+                return (
+                  <Table.Td key={index} className="number">
+                    {y !== undefined && metric(y)}
+                  </Table.Td>
+                );
+              })}
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Scroll>
   );
 }
 
