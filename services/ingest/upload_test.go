@@ -247,7 +247,7 @@ func TestAbortFreesThePartsAndIsFinal(t *testing.T) {
 func TestQuietUploadExpires(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, dsn string) {
 		s := start(t, dsn, func(c *ingest.Config) {
-			c.UploadTTL, c.ReconcileEvery = 300*time.Millisecond, 50*time.Millisecond
+			c.UploadTTL, c.ReconcileEvery = 3*time.Second, 50*time.Millisecond // Longer than putting a part takes on a busy machine.
 		})
 		data := file(6 << 20)
 		v := s.version(s.dataset("digits"), int64(len(data)))
