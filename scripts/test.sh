@@ -18,13 +18,15 @@ run_go() {
 # The trainer, the shards as TensorFlow reads them, localcloud as boto3 and the aws command see it.
 run_python() {
 	step "pytest"
-	"$python" -m pytest -q -p no:cacheprovider services/trainer services/converter/tests services/localcloud/tests
+	for folder in services/trainer services/converter/tests services/localcloud/tests; do
+		(cd "$folder" && "$python" -m pytest -q -p no:cacheprovider)
+	done
 }
 
 # Six processes, kill -9, and the command line as a user runs it.
 run_processes() {
 	step "real processes"
-	(cd services && go test -count=1 -timeout 20m -tags integration ./trainyard/processes/...)
+	(cd services && "$root/scripts/with-postgres.sh" go test -count=1 -timeout 20m -tags integration ./trainyard/processes/...)
 	(cd services && "$root/scripts/with-postgres.sh" go test -count=1 -timeout 5m -tags integration -run '^TestKill$' ./notification/)
 }
 
@@ -39,7 +41,7 @@ run_browser() {
 	step "the page in Chromium"
 	scripts/install-web.sh
 	scripts/install-chromium.sh
-	(cd services && go test -count=1 -timeout 10m -tags browser ./trainyard/processes/...)
+	(cd services && "$root/scripts/with-postgres.sh" go test -count=1 -timeout 10m -tags browser ./trainyard/processes/...)
 }
 
 case ${1:-all} in
