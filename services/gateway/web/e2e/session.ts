@@ -108,8 +108,8 @@ async function inaccessible(page: Page): Promise<string[]> {
 /** On loopback the server signs the browser in by itself; elsewhere the page asks for a token. */
 async function signIn(page: Page): Promise<void> {
   const form = page.getByLabel(/^Token/);
-  const live = page.getByRole("status", { name: "Live updates" });
-  await form.or(live).first().waitFor();
+  // Not just any status: before its first answer the page can't know that it has no session.
+  await form.or(liveStatus(page)).first().waitFor();
   if (await form.isVisible()) {
     await form.fill(process.env.TRAINYARD_TOKEN ?? "");
     await page.getByRole("button", { name: "Sign in" }).click();
@@ -117,9 +117,12 @@ async function signIn(page: Page): Promise<void> {
   await waitForLive(page);
 }
 
+function liveStatus(page: Page) {
+  return page.getByRole("status", { name: "Live updates" }).filter({ hasText: /^\s*Live$/ });
+}
+
 export async function waitForLive(page: Page): Promise<void> {
-  const live = page.getByRole("status", { name: "Live updates" }).filter({ hasText: /^\s*Live$/ });
-  await live.waitFor({ timeout: 120_000 });
+  await liveStatus(page).waitFor({ timeout: 120_000 });
 }
 
 /** Chooses a file by the button of the given name. */
