@@ -4,16 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math"
-	"net/url"
 	"strings"
-	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // Registers the database/sql driver "sqlite".
-
 	"github.com/trainyard/trainyard/services/localcloud/awsjson"
+	"github.com/trainyard/trainyard/services/localcloud/sqlite"
 )
 
 // Event is one line of a log.
@@ -70,37 +66,19 @@ CREATE TABLE IF NOT EXISTS log_events (
 ) WITHOUT ROWID;`
 
 type store struct {
-	db *sql.DB
-	// write lets one writer in at a time, so that writers queue here in order instead of polling SQLite's lock.
-	write sync.Mutex
+	db *sqlite.DB
 }
 
 func openStore(ctx context.Context, path string) (*store, error) {
-	dsn := (&url.URL{Scheme: "file", Path: path, RawQuery: url.Values{
-		"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)"},
-		"_txlock": {"immediate"},
-	}.Encode()}).String()
-	db, err := sql.Open("sqlite", dsn)
+	db, err := sqlite.Open(ctx, path, schema, sqlite.Normal)
 	if err != nil {
 		return nil, err
-	}
-	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
 	return &store{db: db}, nil
 }
 
 func (s *store) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
-	s.write.Lock()
-	defer s.write.Unlock()
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := f(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
+	return s.db.InTx(ctx, f)
 }
 
 func nowMillis() int64 { return time.Now().UnixMilli() }

@@ -2,13 +2,10 @@ package s3
 
 import (
 	"context"
-	"database/sql"
 	_ "embed"
-	"errors"
 	"fmt"
-	"net/url"
 
-	_ "modernc.org/sqlite" // registers the database/sql driver "sqlite"
+	"github.com/trainyard/trainyard/services/localcloud/sqlite"
 )
 
 //go:embed schema.sql
@@ -17,7 +14,7 @@ var schema string
 // journal remembers the writes whose events are under way. It is written
 // without fsync, as the objects themselves are: it has to outlive the process,
 // not the machine. Once an event is in its queue it is as durable as the queue.
-type journal struct{ db *sql.DB }
+type journal struct{ db *sqlite.DB }
 
 type intent struct {
 	id          int64
@@ -30,17 +27,11 @@ type intent struct {
 func (i intent) sequencer() string { return fmt.Sprintf("%018X", i.id) }
 
 func openJournal(ctx context.Context, path string) (*journal, error) {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{
-		"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(5000)"},
-	}.Encode()
-	db, err := sql.Open("sqlite", dsn)
+	db, err := sqlite.Open(ctx, path, schema, sqlite.Normal)
 	if err != nil {
-		return nil, fmt.Errorf("open event journal %s: %w", path, err)
+		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return nil, errors.Join(fmt.Errorf("open event journal %s: %w", path, err), db.Close())
-	}
 	return &journal{db: db}, nil
 }
 

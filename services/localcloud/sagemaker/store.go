@@ -6,16 +6,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
-	_ "modernc.org/sqlite" // Registers the database/sql driver "sqlite".
 
 	"github.com/trainyard/trainyard/services/localcloud/awsjson"
+	"github.com/trainyard/trainyard/services/localcloud/sqlite"
 )
 
 // Times are microseconds since the Unix epoch. alive is when the job was last seen running: after a crash it tells when
@@ -36,39 +33,21 @@ CREATE TABLE IF NOT EXISTS events (
 );`
 
 type store struct {
-	db *sql.DB
-	// write lets one writer in at a time, so that writers queue here in order instead of polling SQLite's lock.
-	write sync.Mutex
+	db *sqlite.DB
 	// newEvent makes the event of a status change, which is stored in the change's own transaction.
 	newEvent func(*job) (string, error)
 }
 
 func openStore(ctx context.Context, path string) (*store, error) {
-	dsn := (&url.URL{Scheme: "file", Path: path, RawQuery: url.Values{
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)"},
-		"_txlock": {"immediate"},
-	}.Encode()}).String()
-	db, err := sql.Open("sqlite", dsn)
+	db, err := sqlite.Open(ctx, path, schema, sqlite.Full)
 	if err != nil {
 		return nil, err
-	}
-	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
 	return &store{db: db}, nil
 }
 
 func (s *store) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
-	s.write.Lock()
-	defer s.write.Unlock()
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := f(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
+	return s.db.InTx(ctx, f)
 }
 
 // errNotFound is SageMaker's answer for a missing job: not a ResourceNotFound.

@@ -22,14 +22,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
-	_ "modernc.org/sqlite" // registers the database/sql driver "sqlite"
+
+	"github.com/trainyard/trainyard/services/localcloud/sqlite"
 )
 
 //go:embed schema.sql
@@ -48,7 +48,7 @@ type Config struct {
 // Requests must have been authenticated before they get here.
 type Service struct {
 	cfg Config
-	db  *sql.DB
+	db  *sqlite.DB
 
 	mu      sync.Mutex
 	wakeups map[int64]chan struct{} // by queue id; closed when a message may have become visible
@@ -60,20 +60,13 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	dsn := "file:" + (&url.URL{Path: cfg.Path}).EscapedPath() + "?" + url.Values{
-		"_txlock": {"immediate"},
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "busy_timeout(5000)"},
-	}.Encode()
-	db, err := sql.Open("sqlite", dsn)
+	db, err := sqlite.Open(ctx, cfg.Path, schema, sqlite.Full)
 	if err != nil {
-		return nil, fmt.Errorf("open queues %s: %w", cfg.Path, err)
+		return nil, err
 	}
 	// Statements are short and SQLite has one writer anyway, so one connection
 	// orders everything and nothing ever meets SQLITE_BUSY.
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return nil, errors.Join(fmt.Errorf("open queues %s: %w", cfg.Path, err), db.Close())
-	}
 	return &Service{cfg: cfg, db: db, wakeups: make(map[int64]chan struct{})}, nil
 }
 
