@@ -126,7 +126,8 @@ class Process:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "trainyard_trainer", "train"],
                 cwd=PROJECT,
-                env=os.environ | {"SAGEMAKER_BASE_DIR": str(job.base)},
+                # TensorFlow leaves temporary files behind when it is killed.
+                env=os.environ | {"SAGEMAKER_BASE_DIR": str(job.base), "TMPDIR": str(job.base)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
