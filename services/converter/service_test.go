@@ -256,7 +256,7 @@ func TestConversion(t *testing.T) {
 			for _, o := range objects.Contents {
 				keys = append(keys, *o.Key)
 			}
-			if strings.Contains(strings.Join(keys, " "), "/work/") {
+			if strings.Contains(strings.Join(keys, " "), "work/plan") {
 				t.Errorf("what only the work needed is still there: %v", keys)
 			}
 		})
