@@ -2215,10 +2215,12 @@ const file_trainyard_ingest_v1_ingest_proto_rawDesc = "" +
 	"expireTime\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x01\n" +
-	"\x14CreateDatasetRequest\x12G\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x02\n" +
+	"\x14CreateDatasetRequest\x12\xb0\x01\n" +
 	"\n" +
-	"dataset_id\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$R\tdatasetId\x126\n" +
+	"dataset_id\x18\x01 \x01(\tB\x90\x01\xbaH\x8c\x01\xba\x01\x88\x01\n" +
+	"\n" +
+	"dataset_id\x12Gmust be 1 to 63 of a-z, 0-9 and -, begin with a letter and not end in -\x1a1this.matches('^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$')R\tdatasetId\x126\n" +
 	"\adataset\x18\x02 \x01(\v2\x1c.trainyard.ingest.v1.DatasetR\adataset\"O\n" +
 	"\x15CreateDatasetResponse\x126\n" +
 	"\adataset\x18\x01 \x01(\v2\x1c.trainyard.ingest.v1.DatasetR\adataset\"0\n" +
@@ -2255,13 +2257,14 @@ const file_trainyard_ingest_v1_ingest_proto_rawDesc = "" +
 	"\x10SignPartsRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12A\n" +
 	"\x05parts\x18\x02 \x03(\v2\x1f.trainyard.ingest.v1.PartToSignB\n" +
-	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05parts\"n\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05parts\"\xdb\x01\n" +
 	"\n" +
 	"PartToSign\x12+\n" +
 	"\vpart_number\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x01R\n" +
-	"partNumber\x123\n" +
-	"\x06crc32c\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9+/]{6}==$R\x06crc32c\"J\n" +
+	"partNumber\x12\x9f\x01\n" +
+	"\x06crc32c\x18\x02 \x01(\tB\x86\x01\xbaH\x82\x01\xba\x01\x7f\n" +
+	"\x06crc32c\x12Omust be the part's CRC32C as base64 of its 4 big-endian bytes, such as yZRlqg==\x1a$this.matches('^[A-Za-z0-9+/]{6}==$')R\x06crc32c\"J\n" +
 	"\x11SignPartsResponse\x125\n" +
 	"\x05parts\x18\x01 \x03(\v2\x1f.trainyard.ingest.v1.SignedPartR\x05parts\"t\n" +
 	"\x10ListPartsRequest\x12\x1b\n" +
