@@ -2,6 +2,7 @@ package localcloud
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -21,6 +22,7 @@ type Command struct {
 	SecretKey     string            `help:"Its secret key." default:"trainyard-local"`
 	Image         map[string]string `help:"What a training image runs: IMAGE=COMMAND, the command split at spaces. Repeatable." mapsep:"none"`
 	FileSystem    map[string]string `help:"A file system for training: fs-ID=EFS:FOLDER or fs-ID=FSxLustre:FOLDER. Repeatable." mapsep:"none"`
+	JSON          bool              `help:"Say the address as a JSON object." env:"-"`
 	Provision     bool              `help:"Make the bucket and queues of the Trainyard suite."`
 	AllowedOrigin []string          `help:"With --provision: origin of a web page that may use the bucket, such as http://127.0.0.1:8080. Repeatable."`
 }
@@ -77,6 +79,15 @@ func (c *Command) Run(ctx context.Context, stdout io.Writer, log *zap.Logger) er
 			return err
 		}
 	}
-	fmt.Fprintf(stdout, "localcloud ready: aws=%s data=%s\n", unit.Endpoint(), unit.cfg.DataDir)
+	c.tellReady(stdout, unit)
 	return <-ended
+}
+
+func (c *Command) tellReady(stdout io.Writer, unit *Unit) {
+	if c.JSON {
+		// Strings always marshal, and whoever closed stdout doesn't want to know.
+		_ = json.NewEncoder(stdout).Encode(map[string]string{"aws": unit.Endpoint(), "data": unit.cfg.DataDir})
+		return
+	}
+	fmt.Fprintf(stdout, "localcloud ready: aws=%s data=%s\n", unit.Endpoint(), unit.cfg.DataDir)
 }

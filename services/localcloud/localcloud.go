@@ -232,7 +232,10 @@ func (u *Unit) lock() error {
 	}
 	u.closers = append(u.closers, file.Close)
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // A descriptor fits an int.
-		return fmt.Errorf("localcloud: %s is in use by another localcloud; stop it or choose another folder with --data: %w", u.cfg.DataDir, err)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = errors.New("it is in use by another localcloud; stop that one or choose another folder with --data")
+		}
+		return fmt.Errorf("localcloud: %s: %w", u.cfg.DataDir, err)
 	}
 	return nil
 }

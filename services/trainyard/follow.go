@@ -3,13 +3,26 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/trainyard/trainyard/services/trainyard/client"
 )
 
-// errSilent ends a command with an exit code and no further text: what is wrong has been told.
-var errSilent = errors.New("")
+var (
+	// errSilent ends a command with an exit code and no further text: what is wrong has been told.
+	errSilent = errors.New("")
+	// errInterrupted is Ctrl-C.
+	errInterrupted = errors.New("interrupted")
+)
+
+// withHint adds how to go on after a command that ended early.
+func withHint(ctx context.Context, err error, format string, args ...any) error {
+	if ctx.Err() != nil {
+		err = errInterrupted
+	}
+	return fmt.Errorf("%w; %s", err, fmt.Sprintf(format, args...))
+}
 
 // follow calls look now, at every event of the resource, and every two seconds in case the event stream is away, until look says that it is
 // over.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -42,19 +43,65 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == worker.Argument {
 		worker.Main()
 	}
-	var c commands
+	os.Exit(run(os.Args[1:]))
+}
+
+// Exit codes beside 0, which is success alone.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // As shells have it.
+)
+
+func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	parser := kong.Must(&c, append(boot.ParseOptions("trainyard", description), kong.BindTo(ctx, (*context.Context)(nil)), kong.Vars{"data": defaultData()})...)
-	command, err := parser.Parse(os.Args[1:])
-	parser.FatalIfErrorf(err)
-	if err := command.Run(); err != nil {
-		if !errors.Is(err, errSilent) {
-			fmt.Fprintln(os.Stderr, "trainyard:", err)
-		}
-		stop()
-		os.Exit(1) //nolint:gocritic // stop was called.
+	context.AfterFunc(ctx, stop) // The second Ctrl-C ends at once.
+	parser := newParser(ctx)
+	if len(args) == 0 {
+		args = []string{"--help"}
 	}
+	out := newOutput(slices.Contains(args, "--json"))
+	command, err := parser.Parse(args)
+	if err != nil {
+		out.usage(err)
+		return exitUsage
+	}
+	err = command.Run()
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		out.failure(errInterrupted)
+		return exitInterrupted
+	case errors.Is(err, errInterrupted):
+		out.failure(err)
+		return exitInterrupted
+	case !errors.Is(err, errSilent):
+		out.failure(err)
+	}
+	return exitFailed
+}
+
+func newParser(ctx context.Context) *kong.Kong {
+	options := append([]kong.Option{kong.PostBuild(onlyServersByEnvironment)}, boot.ParseOptions("trainyard", description)...)
+	return kong.Must(&commands{}, append(options, kong.BindTo(ctx, (*context.Context)(nil)), kong.Vars{"data": defaultData()})...)
+}
+
+// onlyServersByEnvironment keeps the flags of the user's commands apart from the environment, but for those that name a variable: a
+// TRAINYARD_DATASET or TRAINYARD_NAME of some script must not change what a command does.
+func onlyServersByEnvironment(k *kong.Kong) error {
+	for _, command := range k.Model.Leaves(false) {
+		if command.Name == "up" || command.Name == "localcloud" {
+			continue
+		}
+		for _, flag := range command.Flags {
+			if len(flag.Envs) == 0 {
+				flag.Envs = []string{"-"} // Which is kong's sign for none.
+			}
+		}
+	}
+	return nil
 }
 
 // defaultData is where the suite keeps its data when it isn't told: where the user's other programs keep theirs.
@@ -87,13 +134,16 @@ type tokenCommand struct {
 }
 
 type tokenAddCommand struct {
-	File    string `required:"" type:"path" help:"The token file; it is made if it isn't there."`
+	File    string `type:"path" help:"The token file, made if it isn't there; by default the local suite's." default:"${data}/tokens.json"`
 	Name    string `required:"" help:"Whose token it is; one of the same name is replaced."`
 	Project string `help:"The project it acts in." xor:"kind" required:""`
 	Service bool   `help:"A token for Trainyard's own services, which act for any project." xor:"kind" required:""`
 }
 
 func (c *tokenAddCommand) Run() error {
+	if err := os.MkdirAll(filepath.Dir(c.File), 0o700); err != nil {
+		return err
+	}
 	token, err := auth.AddToken(c.File, c.Name, c.Project, c.Service)
 	if err != nil {
 		return err

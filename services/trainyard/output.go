@@ -3,11 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/schollz/progressbar/v3"
+	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
+	"github.com/trainyard/trainyard/services/trainyard/client"
 	"golang.org/x/term"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -26,6 +31,37 @@ type output struct {
 
 func newOutput(asJSON bool) *output { return &output{json: asJSON} }
 
+// failure tells why a command failed, on standard error; with --json in the form that a version's error and a job's failure have too.
+func (o *output) failure(err error) {
+	if !o.json {
+		fmt.Fprintln(os.Stderr, "trainyard:", err)
+		return
+	}
+	failure := &errorsv1.Failure{Message: err.Error()}
+	var refused *client.Error
+	var usage *kong.ParseError
+	switch {
+	case errors.As(err, &refused):
+		failure.Reason, failure.Metadata = refused.Reason, refused.Metadata
+	case errors.As(err, &usage):
+		failure.Reason = errorsv1.ErrorReason_FIELD_INVALID
+	}
+	fmt.Fprintln(os.Stderr, string(marshal(failure)))
+}
+
+// usage tells what is wrong with the command line, and where to read on.
+func (o *output) usage(err error) {
+	o.failure(err)
+	var usage *kong.ParseError
+	if errors.As(err, &usage) && !o.json {
+		command := "trainyard"
+		if node := usage.Context.Selected(); node != nil {
+			command += " " + node.Path()
+		}
+		fmt.Fprintf(os.Stderr, "Run %q for what it takes.\n", command+" --help")
+	}
+}
+
 // note tells a line to people; scripts that read --json don't see it.
 func (o *output) note(format string, args ...any) {
 	if o.json {
@@ -35,8 +71,11 @@ func (o *output) note(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }
 
-// progress tells how far a step is: done of total, in bytes or in pieces.
-func (o *output) progress(step string, done, total int64, bytes bool) {
+// progress tells how far a step is: done of total, in bytes or in pieces; detail is what else there is to say.
+func (o *output) progress(step, detail string, done, total int64, bytes bool) {
+	if total <= 0 { // Not known yet.
+		return
+	}
 	if o.json {
 		if time.Since(o.last) >= 500*time.Millisecond || done == total {
 			o.last = time.Now()
@@ -44,7 +83,7 @@ func (o *output) progress(step string, done, total int64, bytes bool) {
 		}
 		return
 	}
-	if !term.IsTerminal(int(os.Stderr.Fd())) || total <= 0 { //nolint:gosec // A file descriptor fits an int.
+	if !o.terminal() {
 		return
 	}
 	if o.bar == nil || o.label != step {
@@ -54,7 +93,13 @@ func (o *output) progress(step string, done, total int64, bytes bool) {
 			progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
 	}
+	o.bar.Describe(strings.TrimSpace(step + " " + detail))
 	_ = o.bar.Set64(done)
+}
+
+// terminal tells whether people see progress bars.
+func (o *output) terminal() bool {
+	return !o.json && term.IsTerminal(int(os.Stderr.Fd())) //nolint:gosec // A file descriptor fits an int.
 }
 
 func (o *output) endBar() {

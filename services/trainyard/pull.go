@@ -23,7 +23,7 @@ import (
 
 type pullCommand struct {
 	connection
-	Model string `arg:"" help:"The model, models/ID or ID; a model bears its job's id."`
+	Model string `arg:"" help:"The model: its name, its job's name, or their ID."`
 	Out   string `short:"o" name:"output" required:"" type:"path" help:"Folder for model.tar.gz and what is in it."`
 }
 
@@ -34,7 +34,7 @@ func (c *pullCommand) Run(ctx context.Context) error {
 	}
 	out := newOutput(c.JSON)
 	model := &trainingv1.Model{}
-	if err := api.Get(ctx, "/v1/models/"+strings.TrimPrefix(c.Model, "models/"), nil, model); err != nil {
+	if err := api.Get(ctx, "/v1/models/"+id(c.Model), nil, model); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil { //nolint:gosec // A model is no secret of the machine.
@@ -42,13 +42,24 @@ func (c *pullCommand) Run(ctx context.Context) error {
 	}
 	archive := filepath.Join(c.Out, "model.tar.gz")
 	if err := download(ctx, api, model, archive, out); err != nil {
-		return err
+		out.endBar()
+		return withHint(ctx, err, "run the same command again to go on")
 	}
 	if err := extract(archive, c.Out); err != nil {
 		return err
 	}
+	out.endBar()
 	out.result(model, fmt.Sprintf("%s is in %s (SHA-256 checked)", model.GetName(), c.Out))
 	return nil
+}
+
+// id takes the id out of a name, so that a model is found by its job's name too, and makes it safe in a path.
+func id(name string) string {
+	_, last, ok := strings.Cut(name, "/")
+	if !ok {
+		last = name
+	}
+	return url.PathEscape(last)
 }
 
 // download fetches the artifact, going on where an earlier try stopped, and keeps it only when its SHA-256 is right.
@@ -78,7 +89,7 @@ func download(ctx context.Context, api *client.Client, model *trainingv1.Model, 
 		return err
 	}
 	if sum != model.GetSha256() {
-		return errors.Join(fmt.Errorf("the download's SHA-256 is %s and should be %s; run the command again", sum, model.GetSha256()), os.Remove(partial))
+		return errors.Join(fmt.Errorf("the download's SHA-256 is %s and should be %s", sum, model.GetSha256()), os.Remove(partial))
 	}
 	return os.Rename(partial, path)
 }
@@ -93,7 +104,7 @@ func downloadRest(ctx context.Context, address string, f *os.File, size int64, o
 	}
 	if have > size {
 		have = 0
-		if err := errors.Join(f.Truncate(0)); err != nil {
+		if err := f.Truncate(0); err != nil {
 			return backoff.Permanent(err)
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -128,7 +139,7 @@ func downloadRest(ctx context.Context, address string, f *os.File, size int64, o
 			return backoff.Permanent(err)
 		}
 		have += int64(n)
-		out.progress("download", have, size, true)
+		out.progress("download", "", have, size, true)
 		if errors.Is(err, io.EOF) {
 			break
 		}

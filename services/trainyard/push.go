@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,7 @@ type pushCommand struct {
 	Dataset    string  `required:"" help:"The dataset's id; it is made if it isn't there."`
 	Format     string  `help:"Dataset format instead of looking, see 'trainyard list formats'."`
 	Seed       int64   `help:"Seed of the split and of the shuffle."`
-	Split      string  `help:"Shares of train, validation and test, such as 0.8,0.1,0.1 (the default)."`
+	Split      split   `help:"Shares of train, validation and test, such as 0.8,0.1,0.1 (the default)."`
 	Validation string  `help:"structural looks at each file's structure, full decodes it too." enum:"structural,full" default:"structural"`
 	MaxBad     float64 `help:"Largest share of bad files that is tolerated; 0 means the default, 0.01." name:"max-bad-fraction"`
 	Parallel   int     `help:"Parts to put at once." default:"4"`
@@ -86,18 +87,15 @@ func (c *pushCommand) Run(ctx context.Context) error {
 	if closer, ok := source.(io.Closer); ok {
 		defer closer.Close()
 	}
-	options, err := c.options()
-	if err != nil {
-		return err
-	}
 	out := newOutput(c.JSON)
-	version, err := beginVersion(ctx, api, c.Dataset, name, source.Size(), options, out)
+	version, err := beginVersion(ctx, api, c.Dataset, name, source.Size(), c.options(), out)
 	if err != nil {
 		return err
 	}
 	if version.GetState() == ingestv1.Version_UPLOADING {
 		if err := upload(ctx, api, version, source, c.Parallel, out); err != nil {
-			return fmt.Errorf("%w\nThe parts that arrived are kept: run the same command again to go on", err)
+			out.endBar()
+			return withHint(ctx, err, "the parts that arrived are kept: run the same command again to go on")
 		}
 		if err := api.Post(ctx, "/v1/"+version.GetName()+":completeUpload", nil, version); err != nil {
 			return err
@@ -110,21 +108,37 @@ func (c *pushCommand) Run(ctx context.Context) error {
 	return c.wait(ctx, api, version, out)
 }
 
-func (c *pushCommand) options() (*ingestv1.ConversionOptions, error) {
-	options := &ingestv1.ConversionOptions{Format: c.Format, Seed: c.Seed, MaxBadFraction: c.MaxBad}
+func (c *pushCommand) options() *ingestv1.ConversionOptions {
+	options := &ingestv1.ConversionOptions{Format: c.Format, Seed: c.Seed, MaxBadFraction: c.MaxBad, SplitFractions: c.Split.SplitFractions}
 	if c.Validation == "full" {
 		options.Validation = ingestv1.ConversionOptions_FULL
 	}
-	if c.Split == "" {
-		return options, nil
-	}
-	var s ingestv1.SplitFractions
-	if n, err := fmt.Sscanf(strings.ReplaceAll(c.Split, " ", ""), "%g,%g,%g", &s.Train, &s.Validation, &s.Test); n != 3 || err != nil || math.Abs(s.Train+s.Validation+s.Test-1) > 1e-6 {
-		return nil, fmt.Errorf("--split %q: want three shares that sum to 1, such as 0.8,0.1,0.1", c.Split)
-	}
-	options.SplitFractions = &s
-	return options, nil
+	return options
 }
+
+// split reads the shares of --split.
+type split struct{ *ingestv1.SplitFractions }
+
+// UnmarshalText is called by kong.
+func (s *split) UnmarshalText(text []byte) error {
+	var shares []float64
+	sum := 0.0
+	for _, field := range strings.Split(string(text), ",") {
+		share, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
+		if err != nil || share < 0 || math.IsNaN(share) {
+			return errSplit
+		}
+		shares = append(shares, share)
+		sum += share
+	}
+	if len(shares) != 3 || math.Abs(sum-1) > 1e-6 {
+		return errSplit
+	}
+	s.SplitFractions = &ingestv1.SplitFractions{Train: shares[0], Validation: shares[1], Test: shares[2]}
+	return nil
+}
+
+var errSplit = errors.New("want three shares that sum to 1, such as 0.8,0.1,0.1")
 
 // beginVersion makes the dataset where it isn't there, and gives the version to upload: an unfinished one of the same file, or a new one.
 func beginVersion(ctx context.Context, api *client.Client, dataset, name string, size int64, options *ingestv1.ConversionOptions, out *output) (*ingestv1.Version, error) {
@@ -184,7 +198,7 @@ func upload(ctx context.Context, api *client.Client, version *ingestv1.Version, 
 			}
 			printing.Lock()
 			defer printing.Unlock()
-			out.progress("upload", done.Add(part.Size()), size, true)
+			out.progress("upload", "", done.Add(part.Size()), size, true)
 			return nil
 		})
 	}
@@ -268,12 +282,13 @@ func (c *pushCommand) wait(ctx context.Context, api *client.Client, version *ing
 			return true, nil
 		case ingestv1.Version_CONVERTING:
 			p := version.GetProgress()
-			out.progress("convert", int64(p.GetDoneExamples()), int64(p.GetTotalExamples()), false)
+			out.progress("convert", "", int64(p.GetDoneExamples()), int64(p.GetTotalExamples()), false)
 		}
 		return false, nil
 	})
+	out.endBar()
 	if err != nil {
-		return err
+		return withHint(ctx, err, "the conversion goes on: follow it with `trainyard watch %s`", version.GetName())
 	}
 	out.result(version, describeVersion(version))
 	if version.GetState() != ingestv1.Version_READY {

@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,20 +67,30 @@ func parameters(given map[string]string) map[string]*structpb.Value {
 }
 
 func waitForJob(ctx context.Context, api *client.Client, job *trainingv1.TrainingJob, out *output) error {
-	said := ""
+	said, state := "", ""
 	err := follow(ctx, api, job.GetName(), func(ctx context.Context) (bool, error) {
 		if err := api.Get(ctx, "/v1/"+job.GetName(), nil, job); err != nil {
 			return false, err
 		}
-		if line := jobLine(job); line != said && !ended(job) {
-			said = line
-			out.note("%s", line)
-			out.update(job)
+		line := jobLine(job)
+		if ended(job) || line == said {
+			return ended(job), nil
 		}
-		return ended(job), nil
+		said = line
+		out.update(job)
+		if now := stateLine(job); now != state || !out.terminal() {
+			state = now
+			out.note("%s", line)
+		}
+		if job.GetSecondaryStatus() == "Training" {
+			epochs := job.GetParameters()["epochs"].GetNumberValue()
+			out.progress("train", accuracy(job), int64(job.GetMetrics()["progress:epoch"]), int64(epochs), false)
+		}
+		return false, nil
 	})
+	out.endBar()
 	if err != nil {
-		return err
+		return withHint(ctx, err, "the job goes on: follow it with `trainyard watch %s`, end it with `trainyard stop %[1]s`", job.GetName())
 	}
 	out.result(job, jobLine(job)+modelHint(job))
 	if job.GetState() != trainingv1.TrainingJob_SUCCEEDED {
@@ -96,24 +107,38 @@ func ended(job *trainingv1.TrainingJob) bool {
 	return false
 }
 
-func jobLine(job *trainingv1.TrainingJob) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s", job.GetName(), job.GetState())
+func stateLine(job *trainingv1.TrainingJob) string {
+	line := fmt.Sprintf("%s %s", job.GetName(), job.GetState())
 	if s := job.GetSecondaryStatus(); s != "" && !ended(job) {
-		fmt.Fprintf(&b, " (%s)", s)
+		line += " (" + s + ")"
 	}
-	names := make([]string, 0, len(job.GetMetrics()))
-	for name := range job.GetMetrics() {
-		names = append(names, name)
+	return line
+}
+
+// metricsLine has the newest losses and accuracies; speed and the like are for the log.
+func metricsLine(job *trainingv1.TrainingJob) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(job.GetMetrics())) {
+		if !strings.HasPrefix(name, "progress:") && !strings.HasSuffix(name, "learning_rate") {
+			parts = append(parts, fmt.Sprintf("%s=%.4g", name, job.GetMetrics()[name]))
+		}
 	}
-	sort.Strings(names)
-	for _, name := range names {
-		fmt.Fprintf(&b, " %s=%.4g", name, job.GetMetrics()[name])
+	return strings.Join(parts, " ")
+}
+
+func accuracy(job *trainingv1.TrainingJob) string {
+	if value, ok := job.GetMetrics()["validation:accuracy"]; ok {
+		return fmt.Sprintf("accuracy=%.4f", value)
 	}
+	return ""
+}
+
+func jobLine(job *trainingv1.TrainingJob) string {
+	line := strings.TrimSpace(stateLine(job) + " " + metricsLine(job))
 	if f := job.GetFailure(); f != nil {
-		fmt.Fprintf(&b, "\n%s\nIts log: trainyard logs %s", f.GetMessage(), job.GetName())
+		line += fmt.Sprintf("\n%s\nIts log: trainyard logs %s", f.GetMessage(), job.GetName())
 	}
-	return b.String()
+	return line
 }
 
 func modelHint(job *trainingv1.TrainingJob) string {
@@ -134,7 +159,7 @@ func (c *stopCommand) Run(ctx context.Context) error {
 		return err
 	}
 	job := &trainingv1.TrainingJob{}
-	if err := api.Post(ctx, "/v1/trainingJobs/"+strings.TrimPrefix(c.Job, "trainingJobs/")+":stop", nil, job); err != nil {
+	if err := api.Post(ctx, "/v1/trainingJobs/"+id(c.Job)+":stop", nil, job); err != nil {
 		return err
 	}
 	newOutput(c.JSON).result(job, jobLine(job))
@@ -153,7 +178,7 @@ func (c *logsCommand) Run(ctx context.Context) error {
 		return err
 	}
 	out := newOutput(c.JSON)
-	name := "trainingJobs/" + strings.TrimPrefix(c.Job, "trainingJobs/")
+	name := "trainingJobs/" + id(c.Job)
 	query := url.Values{}
 	print := func(ctx context.Context) error {
 		for {

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -49,6 +49,7 @@ type upCommand struct {
 	BaseDatasets string            `help:"List of base datasets (JSON or YAML); by default base-datasets.yaml in the data folder, where there is one." type:"path"`
 	FileSystem   map[string]string `help:"More file systems for training: fs-ID=EFS:FOLDER or fs-ID=FSxLustre:FOLDER. fs-00000001 is EFS in the data folder's efs." mapsep:"none"`
 	Trainer      string            `help:"Command that is run as the training image; by default the repository's trainer in its .venv."`
+	JSON         bool              `help:"Say the addresses as a JSON object." env:"-"`
 	Config       kong.ConfigFlag   `help:"JSON file whose keys are these flags' names."`
 }
 
@@ -71,12 +72,19 @@ func (c *upCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer flush()
-	return c.run(ctx, log, func(e endpoints) {
-		if err := writeLocal(local{URL: e.HTTP, Token: e.Token, Data: c.Data}); err != nil {
+	before, _ := readLocal() // An error means that there was none.
+	err = c.run(ctx, log, func(e endpoints) {
+		if err := writeLocal(local{URL: e.HTTP, Token: e.Token, Data: c.Data, PID: os.Getpid()}); err != nil {
 			log.Warn("the command line won't find this suite by itself", zap.Error(err))
 		}
-		fmt.Printf("trainyard ready: http=%s grpc=%s aws=%s data=%s in %.1fs\n", e.HTTP, e.GRPC, e.AWS, c.Data, time.Since(begin).Seconds())
+		seconds := time.Since(begin).Seconds()
+		if c.JSON {
+			newOutput(true).line(map[string]any{"http": e.HTTP, "grpc": e.GRPC, "aws": e.AWS, "data": c.Data, "seconds": seconds})
+			return
+		}
+		fmt.Printf("trainyard ready: http=%s grpc=%s aws=%s data=%s in %.1fs\n", e.HTTP, e.GRPC, e.AWS, c.Data, seconds)
 	})
+	return errors.Join(err, forgetLocal(before))
 }
 
 // endpoints are where a running suite is found.
@@ -114,7 +122,10 @@ func (c *upCommand) run(ctx context.Context, log *zap.Logger, ready func(endpoin
 
 func (c *upCommand) localcloud(ctx context.Context, log *zap.Logger) (*localcloud.Unit, error) {
 	program, err := trainerProgram(c.Trainer)
-	if err != nil {
+	switch {
+	case err != nil && c.Trainer != "":
+		return nil, err
+	case err != nil:
 		log.Warn("training jobs will fail", zap.Error(err))
 	}
 	cfg := localcloud.Config{DataDir: filepath.Join(c.Data, "localcloud"), Addr: c.AWS}
@@ -262,8 +273,11 @@ func exists(path string) bool {
 // trainerProgram finds what runs as the training image: the repository's trainer beside this binary, in the environment that
 // scripts/install-python.sh makes.
 func trainerProgram(command string) (localsagemaker.Program, error) {
-	if command != "" {
-		return localsagemaker.Program{Argv: strings.Fields(command)}, nil
+	if argv := strings.Fields(command); len(argv) > 0 {
+		if _, err := exec.LookPath(argv[0]); err != nil {
+			return localsagemaker.Program{}, fmt.Errorf("--trainer: %w", err)
+		}
+		return localsagemaker.Program{Argv: argv}, nil
 	}
 	binary, err := os.Executable()
 	if err != nil {
@@ -313,22 +327,6 @@ func localToken(file, path, name, project string, service bool) (string, error) 
 		return "", err
 	}
 	return token, auth.WriteSecret(path, []byte(token+"\n"))
-}
-
-// writeLocal tells the commands of the same user where the suite is.
-func writeLocal(l local) error {
-	path, err := localPath()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	data, err := json.Marshal(l)
-	if err != nil {
-		return err
-	}
-	return auth.WriteSecret(path, data)
 }
 
 func waitReady(ctx context.Context, page string) bool {

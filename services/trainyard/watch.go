@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 
 	notificationv1 "github.com/trainyard/trainyard/gen/trainyard/notification/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
@@ -18,6 +21,15 @@ type watchCommand struct {
 	connection
 	Resource string `arg:"" optional:"" help:"Only this resource and what is below it, such as datasets/digits; by default all."`
 	Cursor   string `help:"Replay from this cursor on; 'latest' means from now on. By default from the beginning."`
+}
+
+// Validate is called by kong. A wrong name would be waited for in silence.
+func (c *watchCommand) Validate() error {
+	collection, _, named := strings.Cut(c.Resource, "/")
+	if c.Resource == "" || named && slices.Contains([]string{"datasets", "trainingJobs", "models"}, collection) {
+		return nil
+	}
+	return fmt.Errorf("%q is no resource's name: want one such as datasets/digits, datasets/digits/versions/1, trainingJobs/ID or models/ID", c.Resource)
 }
 
 func (c *watchCommand) Run(ctx context.Context) error {
@@ -53,6 +65,12 @@ func summary(e *notificationv1.Event) string {
 	if p := fields["progress"].GetStructValue().GetFields(); p["phase"].GetStringValue() != "" && parts[0] == "CONVERTING" {
 		parts = append(parts, fmt.Sprintf("%s %g/%g", p["phase"].GetStringValue(), p["doneExamples"].GetNumberValue(), p["totalExamples"].GetNumberValue()))
 	}
+	metrics := fields["metrics"].GetStructValue().GetFields()
+	for _, name := range []string{"validation:accuracy", "validation:loss"} {
+		if value, ok := metrics[name]; ok {
+			parts = append(parts, fmt.Sprintf("%s=%.4g", name, value.GetNumberValue()))
+		}
+	}
 	for _, key := range []string{"error", "failure"} {
 		if m := fields[key].GetStructValue().GetFields()["message"].GetStringValue(); m != "" {
 			parts = append(parts, m)
@@ -80,7 +98,7 @@ func (c *getCommand) Run(ctx context.Context) error {
 
 type listCommand struct {
 	connection
-	Collection string `arg:"" help:"datasets, datasets/ID/versions, …/shards, …/rejections, formats, recipes, baseDatasets, trainingJobs, models or events."`
+	Collection string `arg:"" help:"datasets, datasets/ID/versions, datasets/ID/versions/N/shards and …/rejections, formats, recipes, baseDatasets, trainingJobs, trainingJobs/ID/metrics, models or events."`
 	Limit      int    `help:"At most this many." default:"1000"`
 }
 
@@ -89,8 +107,11 @@ func (c *listCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	query := url.Values{"pageSize": {strconv.Itoa(min(c.Limit, 1000))}}
-	for left := c.Limit; left > 0; {
+	query := url.Values{}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	left := c.Limit
+	for left > 0 {
+		query.Set("pageSize", strconv.Itoa(min(left, 1000)))
 		data, err := api.GetJSON(ctx, "/v1/"+strings.Trim(c.Collection, "/")+"?"+query.Encode())
 		if err != nil {
 			return err
@@ -99,38 +120,71 @@ func (c *listCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, item := range items[:min(left, len(items))] {
-			if err := printJSON(item, c.JSON); err != nil {
+		for _, item := range items {
+			if c.JSON {
+				err = printJSON(item, true)
+			} else {
+				_, err = fmt.Fprintln(table, row(item))
+			}
+			if err != nil {
 				return err
 			}
 		}
 		left -= len(items)
-		if next == "" || len(items) == 0 {
-			return nil
+		if len(next) == 0 || len(items) == 0 {
+			break
 		}
-		query.Set("pageToken", next)
+		for parameter, token := range next {
+			query.Set(parameter, token)
+		}
 	}
-	return nil
+	if left == c.Limit {
+		newOutput(c.JSON).note("none")
+	}
+	return table.Flush()
 }
 
-// readPage takes a page of any collection apart: its one list, and the token of the next.
-func readPage(data []byte) (items []json.RawMessage, next string, err error) {
+// readPage takes a page of any collection apart: its one list, and what to ask the next page by, if there is one.
+func readPage(data []byte) (items []json.RawMessage, next map[string]string, err error) {
 	var page map[string]json.RawMessage
 	if err := json.Unmarshal(data, &page); err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
+	next = map[string]string{}
 	for key, value := range page {
+		var text string
 		switch {
-		case key == "nextPageToken":
-			err = json.Unmarshal(value, &next)
 		case len(value) > 0 && value[0] == '[':
 			err = json.Unmarshal(value, &items)
+		case json.Unmarshal(value, &text) != nil || text == "":
+		case key == "nextPageToken":
+			next["pageToken"] = text
+		case key == "nextCursor": // Of the event log.
+			next["cursor"] = text
 		}
 		if err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 	}
 	return items, next, nil
+}
+
+// row is an item of any collection on one line of a table: what there is of these fields. --json gives all of it.
+func row(item json.RawMessage) string {
+	var fields map[string]any
+	if err := json.Unmarshal(item, &fields); err != nil {
+		return string(item)
+	}
+	var cells []string
+	for _, key := range []string{
+		"sequence", "time", "epoch", "type", "resource", "path", "name", "value", "state", "secondaryStatus", "reason", "displayName",
+		"fileName", "datasetVersion", "trainingJob", "exampleCount", "sizeBytes", "message", "createTime",
+	} {
+		if value, ok := fields[key]; ok {
+			cells = append(cells, fmt.Sprint(value))
+		}
+	}
+	return strings.Join(cells, "\t")
 }
 
 func printJSON(data json.RawMessage, oneLine bool) error {

@@ -25,8 +25,14 @@ import (
 // retryFor is how long a server that is away or restarting is waited for.
 const retryFor = 30 * time.Second
 
+// answerIn is how long a call may stay without an answer. The servers' own deadline is a minute.
+const answerIn = 90 * time.Second
+
 // Client calls one gateway.
 type Client struct {
+	// Waiting, where it is set, hears why a call that failed is tried again.
+	Waiting func(error)
+
 	base  string
 	token string
 	http  *http.Client
@@ -34,14 +40,18 @@ type Client struct {
 
 // New makes a client of the gateway at base, such as http://127.0.0.1:8080.
 func New(base, token string) *Client {
-	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{}}
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // It is one, by net/http's documentation.
+	transport.ResponseHeaderTimeout = answerIn
+	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Transport: transport}}
 }
 
 // Error is an answer that the gateway refused to give.
 type Error struct {
+	// HTTPStatus is 0 when the gateway gave no answer at all.
 	HTTPStatus int
 	Reason     errorsv1.ErrorReason
 	Message    string
+	Metadata   map[string]string
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -51,7 +61,12 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, out pro
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
-	return c.do(ctx, http.MethodGet, path, nil, out)
+	return c.call(ctx, http.MethodGet, path, nil, out)
+}
+
+// GetJSON reads any path and gives the answer's JSON as it is.
+func (c *Client) GetJSON(ctx context.Context, path string) (json.RawMessage, error) {
+	return c.do(ctx, http.MethodGet, path, nil)
 }
 
 // Post makes a resource or calls a method of one. in is the body; nil means an empty object. Posts are repeated when the gateway is
@@ -64,41 +79,73 @@ func (c *Client) Post(ctx context.Context, path string, in, out proto.Message) e
 			return err
 		}
 	}
-	return c.do(ctx, http.MethodPost, path, body, out)
+	return c.call(ctx, http.MethodPost, path, body, out)
 }
 
-func (c *Client) do(ctx context.Context, method, path string, body []byte, out proto.Message) error {
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		return struct{}{}, c.attempt(ctx, method, path, body, out)
-	}, backoff.WithMaxElapsedTime(retryFor))
-	return err
+func (c *Client) call(ctx context.Context, method, path string, body []byte, out proto.Message) error {
+	data, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, out); err != nil {
+		return fmt.Errorf("%s answered what this version of trainyard can't read: %w", c.base, err)
+	}
+	return nil
 }
 
-func (c *Client) attempt(ctx context.Context, method, path string, body []byte, out proto.Message) error {
+func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	return backoff.Retry(ctx, func() ([]byte, error) {
+		return c.attempt(ctx, method, path, body)
+	}, backoff.WithMaxElapsedTime(retryFor), backoff.WithNotify(func(err error, _ time.Duration) { c.waiting(err) }))
+}
+
+func (c *Client) waiting(err error) {
+	if c.Waiting != nil {
+		c.Waiting(err)
+	}
+}
+
+func (c *Client) attempt(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	req, err := c.request(ctx, method, path, body)
 	if err != nil {
-		return backoff.Permanent(err)
+		return nil, backoff.Permanent(err)
 	}
-	res, err := c.http.Do(req)
+	res, err := c.send(req)
 	if err != nil {
-		return fmt.Errorf("%s can't be reached: %w; is it running (`trainyard up`), is TRAINYARD_URL right?", c.base, err)
+		return nil, err
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if res.StatusCode >= http.StatusBadRequest {
-		err := readError(res.StatusCode, data)
+		err := c.readError(res.StatusCode, data)
 		if res.StatusCode == http.StatusServiceUnavailable || res.StatusCode == http.StatusBadGateway {
-			return err
+			return nil, err
 		}
-		return backoff.Permanent(err)
+		return nil, backoff.Permanent(err)
 	}
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, out); err != nil {
-		return backoff.Permanent(fmt.Errorf("%s answered what this version of trainyard can't read: %w", c.base, err))
+	return data, nil
+}
+
+// send sends a request; no answer is an Error as a refusal is.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
+	res, err := c.http.Do(req)
+	if err == nil {
+		return res, nil
 	}
-	return nil
+	if ended := req.Context().Err(); ended != nil {
+		return nil, ended
+	}
+	var inner *url.Error // Its text repeats method and address.
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return nil, &Error{
+		Reason:  errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE,
+		Message: fmt.Sprintf("%s can't be reached (%v); is it running (`trainyard up`), is TRAINYARD_URL right?", c.base, err),
+	}
 }
 
 func (c *Client) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
@@ -113,15 +160,17 @@ func (c *Client) request(ctx context.Context, method, path string, body []byte) 
 	return req, nil
 }
 
-func readError(httpStatus int, data []byte) error {
+func (c *Client) readError(httpStatus int, data []byte) error {
 	var st statuspb.Status
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &st); err != nil || st.GetMessage() == "" {
-		return &Error{HTTPStatus: httpStatus, Message: fmt.Sprintf("the server answered %d %s", httpStatus, http.StatusText(httpStatus))}
+		return &Error{HTTPStatus: httpStatus, Message: fmt.Sprintf(
+			"%s answered %d %s and no error of Trainyard's; is TRAINYARD_URL right?", c.base, httpStatus, http.StatusText(httpStatus))}
 	}
 	result := &Error{HTTPStatus: httpStatus, Message: st.GetMessage()}
 	for _, detail := range st.GetDetails() {
 		var info errdetails.ErrorInfo
 		if detail.UnmarshalTo(&info) == nil && info.GetDomain() == apierror.Domain {
+			result.Metadata = info.GetMetadata()
 			result.Reason = errorsv1.ErrorReason(errorsv1.ErrorReason_value[info.GetReason()])
 		}
 	}
@@ -132,25 +181,4 @@ func readError(httpStatus int, data []byte) error {
 func Is(err error, reason errorsv1.ErrorReason) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Reason == reason
-}
-
-// GetJSON reads any path and gives the answer's JSON as it is.
-func (c *Client) GetJSON(ctx context.Context, path string) (json.RawMessage, error) {
-	req, err := c.request(ctx, http.MethodGet, path, nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("%s can't be reached: %w", c.base, err)
-	}
-	defer res.Body.Close()
-	data, err := io.ReadAll(res.Body)
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode >= http.StatusBadRequest {
-		return nil, readError(res.StatusCode, data)
-	}
-	return data, nil
 }

@@ -32,9 +32,10 @@ func (c *Client) Watch(ctx context.Context, resource, cursor string, handle func
 			stop = e
 			return stop.err
 		case *Error:
-			if e.HTTPStatus < 500 {
+			if e.HTTPStatus >= 400 && e.HTTPStatus < 500 {
 				return e
 			}
+			c.waiting(e)
 		}
 		select {
 		case <-time.After(time.Second):
@@ -60,7 +61,7 @@ func (c *Client) watchOnce(ctx context.Context, resource string, cursor *string,
 	if err != nil {
 		return err
 	}
-	res, err := c.http.Do(req)
+	res, err := c.send(req)
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (c *Client) watchOnce(ctx context.Context, resource string, cursor *string,
 		if err != nil {
 			return fmt.Errorf("events: %w", err)
 		}
-		return readError(res.StatusCode, data)
+		return c.readError(res.StatusCode, data)
 	}
 	for event, err := range sse.Read(res.Body, &sse.ReadConfig{MaxEventSize: 8 << 20}) {
 		if err != nil {
