@@ -80,6 +80,10 @@ func (c *pushCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return c.push(ctx, api, newOutput(c.JSON))
+}
+
+func (c *pushCommand) push(ctx context.Context, api *client.Client, out *output) error {
 	source, name, err := openSource(c.Path)
 	if err != nil {
 		return err
@@ -87,7 +91,6 @@ func (c *pushCommand) Run(ctx context.Context) error {
 	if closer, ok := source.(io.Closer); ok {
 		defer closer.Close()
 	}
-	out := newOutput(c.JSON)
 	version, err := beginVersion(ctx, api, c.Dataset, name, source.Size(), c.options(), out)
 	if err != nil {
 		return err
