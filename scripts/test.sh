@@ -19,7 +19,7 @@ run_go() {
 run_python() {
 	step "pytest"
 	for folder in services/trainer services/converter/tests services/localcloud/tests; do
-		(cd "$folder" && "$python" -m pytest -q -p no:cacheprovider)
+		(cd "$folder" && "$python" -m pytest -q -p no:cacheprovider -o tmp_path_retention_policy=none)
 	done
 }
 
