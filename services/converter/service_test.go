@@ -336,3 +336,25 @@ func TestCrashingWorker(t *testing.T) {
 		return a.Attributes["ApproximateNumberOfMessages"] == "1"
 	})
 }
+
+// A converter that is lost between the plan and the queue keeps nothing from going on: the lease runs out, and the tasks are sent anew.
+func TestPlannedButNotSent(t *testing.T) {
+	var missing string
+	s := newSuite(t, testkit.SQLite(t), func(c *converter.Config) {
+		missing = c.TasksQueue + "-missing"
+		c.TasksQueue = missing
+	})
+	name := s.upload("pets.zip", zipped(pictures(10)...), nil)
+	testkit.Eventually(t, 10*time.Second, "it is planned", func() bool {
+		res, err := s.datasets.GetVersion(t.Context(), &ingestv1.GetVersionRequest{Name: name})
+		check(t, err)
+		return res.GetVersion().GetState() == ingestv1.Version_CONVERTING
+	})
+	time.Sleep(time.Second) // The first try to send is over.
+	queue := missing[strings.LastIndex(missing, "/")+1:]
+	_, err := sqs.NewFromConfig(s.cloud.AWS).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &queue})
+	check(t, err)
+	if version := s.wait(name); version.GetState() != ingestv1.Version_READY {
+		t.Errorf("%s: %v", version.GetState(), version.GetError())
+	}
+}

@@ -138,7 +138,10 @@ func (u *unit) plan(ctx context.Context, c tracker.Conversion, version *ingestv1
 	if len(todo) == 0 { // All done by an earlier claim that was lost before its end.
 		return u.finish(ctx, c)
 	}
-	return u.sendTasks(ctx, c, todo)
+	if err := u.sendTasks(ctx, c, todo); err != nil {
+		return err
+	}
+	return u.tracker.Sent(ctx, c)
 }
 
 // holdLease reports `planning` until stopped. A stale fence cancels the work.

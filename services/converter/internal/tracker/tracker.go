@@ -8,6 +8,7 @@ import (
 	"embed"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/trainyard/trainyard/services/internal/store"
 	"github.com/uptrace/bun"
@@ -31,6 +32,8 @@ type Conversion struct {
 	OutputPrefix string `bun:"output_prefix"`
 	Records      int64  `bun:"records"`
 	LeftOut      int64  `bun:"left_out"` // By the plan.
+	Sent         bool   `bun:"sent"`     // All its tasks are on the queue.
+	Touched      int64  `bun:"touched"`  // When it last got further, in microseconds.
 	Over         bool   `bun:"over"`
 }
 
@@ -76,6 +79,10 @@ func (t *Tracker) Close() error { return t.db.Close() }
 func (t *Tracker) Begin(ctx context.Context, c Conversion, taskBytes []int64) (todo []int, err error) {
 	err = t.db.InTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		todo = todo[:0]
+		c.Sent = false
+		if c.Touched, err = t.db.Now(ctx, tx); err != nil {
+			return err
+		}
 		var before Conversion
 		err := tx.NewSelect().Model(&before).Where("project = ? AND name = ?", c.Project, c.Name).Scan(ctx)
 		switch {
@@ -92,7 +99,8 @@ func (t *Tracker) Begin(ctx context.Context, c Conversion, taskBytes []int64) (t
 		_, err = tx.NewInsert().Model(&c).On("CONFLICT (project, name) DO UPDATE").
 			Set("fence = EXCLUDED.fence, plan_key = EXCLUDED.plan_key, plan_size = EXCLUDED.plan_size, source_key = EXCLUDED.source_key").
 			Set("source_size = EXCLUDED.source_size, source_etag = EXCLUDED.source_etag, output_prefix = EXCLUDED.output_prefix").
-			Set("records = EXCLUDED.records, left_out = EXCLUDED.left_out, over = EXCLUDED.over").Exec(ctx)
+			Set("records = EXCLUDED.records, left_out = EXCLUDED.left_out, over = EXCLUDED.over").
+			Set("sent = EXCLUDED.sent, touched = EXCLUDED.touched").Exec(ctx)
 		if err != nil {
 			return err
 		}
@@ -116,10 +124,26 @@ func (t *Tracker) Get(ctx context.Context, project, name string) (Conversion, er
 	return c, err
 }
 
+// Sent notes that a claim's tasks are all on the queue.
+func (t *Tracker) Sent(ctx context.Context, c Conversion) error {
+	_, err := t.db.NewUpdate().Model((*Conversion)(nil)).Set("sent = ?", true).
+		Where("project = ? AND name = ? AND fence = ?", c.Project, c.Name, c.Fence).Exec(ctx)
+	return err
+}
+
 // Update notes how far a task is.
 func (t *Tracker) Update(ctx context.Context, task Task) error {
-	_, err := t.db.NewUpdate().Model(&task).Column("examples", "left_out", "read", "done").WherePK().Where("NOT done").Exec(ctx)
-	return err
+	now, err := t.db.Now(ctx, t.db)
+	if err != nil {
+		return err
+	}
+	return t.db.InTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := tx.NewUpdate().Model(&task).Column("examples", "left_out", "read", "done").WherePK().Where("NOT done").Exec(ctx); err != nil {
+			return err
+		}
+		_, err := tx.NewUpdate().Model((*Conversion)(nil)).Set("touched = ?", now).Where("project = ? AND name = ?", task.Project, task.Name).Exec(ctx)
+		return err
+	})
 }
 
 // IsDone tells whether a task is done.
@@ -140,10 +164,18 @@ func (t *Tracker) Progress(ctx context.Context, project, name string) (Progress,
 	return p, err
 }
 
-// Running lists the conversions that aren't over.
+// keepFor is how long a conversion that gets no further is believed to have messages on the queue.
+const keepFor = 30 * time.Minute
+
+// Running lists the conversions that messages on the queue will bring to their end. Others must be claimed anew, so that their tasks are
+// sent again: a crash came before all were sent, or their messages were given out too often and lie with the dead letters.
 func (t *Tracker) Running(ctx context.Context) ([]Conversion, error) {
+	now, err := t.db.Now(ctx, t.db)
+	if err != nil {
+		return nil, err
+	}
 	var list []Conversion
-	err := t.db.NewSelect().Model(&list).Where("NOT over").Scan(ctx)
+	err = t.db.NewSelect().Model(&list).Where("sent AND NOT over AND touched > ?", now-keepFor.Microseconds()).Scan(ctx)
 	return list, err
 }
 

@@ -52,6 +52,14 @@ func TestTracker(t *testing.T) {
 			t.Errorf("another plan: to do %v, want all", todo)
 		}
 
+		// Until its tasks are sent nobody keeps its lease: it has to be claimed anew.
+		if running, err := track.Running(ctx); err != nil || len(running) != 0 {
+			t.Errorf("before its tasks are sent: %v, %v", running, err)
+		}
+		if err := track.Sent(ctx, tracker.Conversion{Project: "p", Name: "datasets/d/versions/1", Fence: 3}); err != nil {
+			t.Fatal(err)
+		}
+
 		// Only the newest claim ends a conversion.
 		for _, fence := range []int64{2, 3} {
 			running, err := track.Running(ctx)

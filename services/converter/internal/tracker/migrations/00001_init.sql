@@ -11,6 +11,8 @@ CREATE TABLE conversions (
     output_prefix TEXT NOT NULL,
     records       BIGINT NOT NULL,
     left_out      BIGINT NOT NULL,
+    sent          BOOLEAN NOT NULL,
+    touched       BIGINT NOT NULL,
     over          BOOLEAN NOT NULL,
     PRIMARY KEY (project, name)
 );
