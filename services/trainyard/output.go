@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -21,20 +22,23 @@ import (
 // output is where a command tells what it does: progress on a terminal's standard error and results as text, or with --json one
 // object a line on standard output, the resource itself last.
 type output struct {
-	json bool
-	bar  *progressbar.ProgressBar
+	json           bool
+	stdout, stderr io.Writer
+	bar            *progressbar.ProgressBar
 	// label is the bar's text; a new label begins a new bar.
 	label string
 	// last limits JSON progress to a few lines a second.
 	last time.Time
 }
 
-func newOutput(asJSON bool) *output { return &output{json: asJSON} }
+func newOutput(asJSON bool) *output {
+	return &output{json: asJSON, stdout: os.Stdout, stderr: os.Stderr}
+}
 
 // failure tells why a command failed, on standard error; with --json in the form that a version's error and a job's failure have too.
 func (o *output) failure(err error) {
 	if !o.json {
-		fmt.Fprintln(os.Stderr, "trainyard:", err)
+		fmt.Fprintln(o.stderr, "trainyard:", err)
 		return
 	}
 	failure := &errorsv1.Failure{Message: err.Error()}
@@ -46,7 +50,7 @@ func (o *output) failure(err error) {
 	case errors.As(err, &usage):
 		failure.Reason = errorsv1.ErrorReason_FIELD_INVALID
 	}
-	fmt.Fprintln(os.Stderr, string(marshal(failure)))
+	fmt.Fprintln(o.stderr, string(marshal(failure)))
 }
 
 // usage tells what is wrong with the command line, and where to read on.
@@ -58,7 +62,7 @@ func (o *output) usage(err error) {
 		if node := usage.Context.Selected(); node != nil {
 			command += " " + node.Path()
 		}
-		fmt.Fprintf(os.Stderr, "Run %q for what it takes.\n", command+" --help")
+		fmt.Fprintf(o.stderr, "Run %q for what it takes.\n", command+" --help")
 	}
 }
 
@@ -68,7 +72,7 @@ func (o *output) note(format string, args ...any) {
 		return
 	}
 	o.endBar()
-	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	fmt.Fprintf(o.stderr, format+"\n", args...)
 }
 
 // progress tells how far a step is: done of total, in bytes or in pieces; detail is what else there is to say.
@@ -90,8 +94,8 @@ func (o *output) progress(step, detail string, done, total int64, bytes bool) {
 		o.endBar()
 		o.label = step
 		o.bar = progressbar.NewOptions64(total, progressbar.OptionSetDescription(step), progressbar.OptionShowBytes(bytes),
-			progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
+			progressbar.OptionSetWriter(o.stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionOnCompletion(func() { fmt.Fprintln(o.stderr) }))
 	}
 	o.bar.Describe(strings.TrimSpace(step + " " + detail))
 	_ = o.bar.Set64(done)
@@ -104,7 +108,7 @@ func (o *output) terminal() bool {
 
 func (o *output) endBar() {
 	if o.bar != nil && !o.bar.IsFinished() {
-		fmt.Fprintln(os.Stderr)
+		fmt.Fprintln(o.stderr)
 	}
 	o.bar = nil
 }
@@ -123,17 +127,17 @@ func (o *output) result(m proto.Message, text string) {
 		return
 	}
 	o.endBar()
-	fmt.Println(text)
+	fmt.Fprintln(o.stdout, text)
 }
 
 func (o *output) line(v any) {
 	data, err := json.Marshal(v)
 	if err == nil {
-		fmt.Println(string(data))
+		fmt.Fprintln(o.stdout, string(data))
 	}
 }
 
-func (o *output) raw(data []byte) { fmt.Println(string(data)) }
+func (o *output) raw(data []byte) { fmt.Fprintln(o.stdout, string(data)) }
 
 // marshal writes a message as the REST API does, on one line.
 func marshal(m proto.Message) []byte {
