@@ -9,6 +9,8 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -20,7 +22,12 @@ import (
 	"go.uber.org/zap"
 )
 
-const longPollSeconds = 20
+const (
+	longPollSeconds = 20
+	// receiveLimit bounds a receive whose connection was cut.
+	receiveLimit = (longPollSeconds + 10) * time.Second
+	longestPause = time.Minute
+)
 
 // Client is what the consumer needs of SQS.
 type Client interface {
@@ -36,7 +43,8 @@ type Message struct {
 	Receives int
 }
 
-// RetryAfter is a handler's error that says when to give the message again. Without it, that is after a few seconds, growing with Receives.
+// RetryAfter is a handler's error that says when to give the message again. Without it, that is after 3 seconds, three times
+// as long with each receive up to a minute: five receives outlast a dependency that is away for a minute.
 type RetryAfter struct {
 	After time.Duration
 	Err   error
@@ -74,13 +82,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		<-slots
 		free := min(c.Concurrency-len(slots), 10)
-		received, err := c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-			QueueUrl:                    &c.URL,
-			MaxNumberOfMessages:         int32(free), //nolint:gosec // At most 10.
-			WaitTimeSeconds:             longPollSeconds,
-			VisibilityTimeout:           int32(c.Visibility.Seconds()),
-			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
-		})
+		received, err := c.receive(ctx, free)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -105,13 +107,47 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return nil
 }
 
+func (c *Consumer) receive(ctx context.Context, free int) (*sqs.ReceiveMessageOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, receiveLimit)
+	defer cancel()
+	return c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl:                    &c.URL,
+		MaxNumberOfMessages:         int32(free), //nolint:gosec // At most 10.
+		WaitTimeSeconds:             longPollSeconds,
+		VisibilityTimeout:           int32(c.Visibility.Seconds()),
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
+	})
+}
+
+// work calls Handle. A panic is an error of this message alone: it becomes a dead letter in the end, and the others go on.
+func (c *Consumer) work(ctx context.Context, m Message) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.Log.Error("a message's work panicked", zap.Any("cause", cause), zap.ByteString("stack", debug.Stack()))
+			err = fmt.Errorf("panic: %v", cause)
+		}
+	}()
+	return c.Handle(ctx, m)
+}
+
+// pause is how long a message stays hidden after a try that failed.
+func pause(receives int) time.Duration {
+	after := 3 * time.Second
+	for range receives - 1 {
+		if after *= 3; after >= longestPause {
+			return longestPause
+		}
+	}
+	return after
+}
+
 func (c *Consumer) handle(ctx context.Context, m types.Message) {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	var beat sync.WaitGroup
 	beat.Go(func() { c.heartbeat(work, stop, m.ReceiptHandle) })
 	receives, _ := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
-	err := c.Handle(work, Message{Body: aws.ToString(m.Body), Receives: receives})
+	err := c.work(work, Message{Body: aws.ToString(m.Body), Receives: receives})
 	lost := work.Err() != nil && ctx.Err() == nil
 	stop()
 	beat.Wait()
@@ -128,7 +164,7 @@ func (c *Consumer) handle(ctx context.Context, m types.Message) {
 	case ctx.Err() != nil:
 		c.setVisibility(settle, m.ReceiptHandle, 0)
 	default:
-		after := min(time.Duration(receives)*2*time.Second, 30*time.Second)
+		after := pause(receives)
 		var retryAfter *RetryAfter
 		if errors.As(err, &retryAfter) {
 			after = retryAfter.After
@@ -138,30 +174,39 @@ func (c *Consumer) handle(ctx context.Context, m types.Message) {
 	}
 }
 
-// heartbeat keeps the message hidden. When that fails for a whole visibility timeout the message is somebody else's: the work must stop.
+// heartbeat keeps the message hidden. When that can't be done until the visibility ends, the message is somebody else's: the work must stop.
 func (c *Consumer) heartbeat(ctx context.Context, stop context.CancelFunc, receipt *string) {
 	ticker := time.NewTicker(c.Visibility / 3)
 	defer ticker.Stop()
-	hidden := time.Now()
+	visible := time.Now().Add(c.Visibility)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		_, err := c.Client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-			QueueUrl: &c.URL, ReceiptHandle: receipt, VisibilityTimeout: int32(c.Visibility.Seconds()),
-		})
+		asked := time.Now()
+		err := c.extend(ctx, receipt)
 		var gone *types.ReceiptHandleIsInvalid
 		var notInFlight *types.MessageNotInflight
 		switch {
 		case err == nil:
-			hidden = time.Now()
-		case errors.As(err, &gone), errors.As(err, &notInFlight), time.Since(hidden) > c.Visibility:
+			visible = asked.Add(c.Visibility)
+		case errors.As(err, &gone), errors.As(err, &notInFlight), time.Until(visible) < c.Visibility/3: // No time for another try.
 			stop()
 			return
 		}
 	}
+}
+
+// extend is bounded, so that a connection that was cut leaves time for another try.
+func (c *Consumer) extend(ctx context.Context, receipt *string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Visibility/4)
+	defer cancel()
+	_, err := c.Client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &c.URL, ReceiptHandle: receipt, VisibilityTimeout: int32(c.Visibility.Seconds()),
+	})
+	return err
 }
 
 func (c *Consumer) setVisibility(ctx context.Context, receipt *string, after time.Duration) {
