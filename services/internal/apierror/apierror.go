@@ -61,6 +61,9 @@ func Is(err error, reason errorsv1.ErrorReason) bool {
 	return err != nil && Reason(err) == reason
 }
 
+// Fact gives one of the facts that an error carries, or "".
+func Fact(err error, key string) string { return errorInfo(err).GetMetadata()[key] }
+
 func errorInfo(err error) *errdetails.ErrorInfo {
 	var carrier interface{ GRPCStatus() *status.Status }
 	if !errors.As(err, &carrier) {

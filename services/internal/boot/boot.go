@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,9 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 )
+
+// unitTimeout is added to the time in which units must come back, so that what they give back themselves has its own limits.
+const unitTimeout = 5 * time.Second
 
 // Unit is one service.
 type Unit interface {
@@ -136,7 +140,8 @@ func DialPlain(addr string) (*grpc.ClientConn, error) {
 }
 
 // Run serves the units until the context ends or one of them fails, and then ends: not ready → units return their work →
-// GracefulStop → Stop when that takes too long → Close in reverse order.
+// GracefulStop → Stop when that takes too long → Close in reverse order. A unit that doesn't come back in the same time again is left
+// behind, with nothing closed under it, and told of as an error.
 func (p *Process) Run(ctx context.Context, units ...Unit) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -161,8 +166,11 @@ func (p *Process) Run(ctx context.Context, units ...Unit) error {
 		defer admin.Close()
 		context.AfterFunc(ctx, func() { _ = admin.Close() })
 	}
-	for _, u := range units {
+	running := make([]atomic.Bool, len(units))
+	for i, u := range units {
+		running[i].Store(true)
 		group.Go(func() error {
+			defer running[i].Store(false)
 			if err := u.Run(ctx); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("%s: %w", u.Name(), err)
 			}
@@ -176,7 +184,20 @@ func (p *Process) Run(ctx context.Context, units ...Unit) error {
 	p.ready.Store(false)
 	p.health.Shutdown()
 	p.stopServer()
-	err := group.Wait()
+	ended := make(chan error, 1)
+	go func() { ended <- group.Wait() }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-time.After(p.cfg.ShutdownTimeout + unitTimeout):
+		var hanging []string
+		for i, u := range units {
+			if running[i].Load() {
+				hanging = append(hanging, u.Name())
+			}
+		}
+		return fmt.Errorf("shutdown: these units did not end: %s", strings.Join(hanging, ", "))
+	}
 	for i := len(units) - 1; i >= 0; i-- {
 		err = errors.Join(err, units[i].Close())
 	}

@@ -110,15 +110,33 @@ func crossing(log *zap.Logger, method string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return apierror.New(codes.DeadlineExceeded, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "The call took too long; try again.")
 	}
-	if st, ok := status.FromError(err); ok && st.Code() != codes.Unknown && st.Code() != codes.Internal {
-		return st.Err()
+	// Of a wrapped status only the status itself is told: what wraps it was meant for the log.
+	var carrier interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &carrier) {
+		st := carrier.GRPCStatus()
+		switch st.Code() {
+		case codes.Unknown, codes.Internal:
+		case codes.Unavailable:
+			if apierror.Reason(err) != errorsv1.ErrorReason_ERROR_REASON_UNSPECIFIED {
+				return st.Err()
+			}
+			// gRPC's own, of a service that is away; its text holds that one's address.
+			log.Warn("a service is away", zap.String("method", method), zap.Error(err))
+			return unavailable()
+		default:
+			return st.Err()
+		}
 	}
 	if store.IsUnavailable(err) {
 		log.Warn("the database is away", zap.String("method", method), zap.Error(err))
-		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "A part of Trainyard is not reachable now; try again in a moment.")
+		return unavailable()
 	}
 	log.Error("internal error", zap.String("method", method), zap.Error(err))
 	return internalError()
+}
+
+func unavailable() error {
+	return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "A part of Trainyard is not reachable now; try again in a moment.")
 }
 
 func internalError() error {
