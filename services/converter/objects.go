@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -36,41 +37,50 @@ func (u *unit) objects(sourceKey, outputPrefix string) objects {
 	return objects{s3: u.deps.S3, signer: u.deps.Presigner, bucket: u.cfg.Bucket, source: sourceKey, output: outputPrefix}
 }
 
-func (o objects) planKey() string { return o.output + "work/plan" }
+// What converters of two versions work on at once, in a rolling update, they keep apart.
+func (o objects) workPrefix() string { return o.output + "work/" }
+func (o objects) planKey() string    { return o.workPrefix() + convert.Version + "/plan" }
 func (o objects) resultKey(task int) string {
-	return fmt.Sprintf("%swork/result-%05d.json", o.output, task)
+	return fmt.Sprintf("%s%s/result-%05d.json", o.workPrefix(), convert.Version, task)
 }
 func (o objects) fileKey(name string) string { return o.output + name }
 
-// sign signs what a child may have, and nothing else.
-func (o objects) sign(ctx context.Context, r worker.SignRequest) (worker.Signed, error) {
-	expires := s3.WithPresignExpires(urlLifetime)
-	if !r.Put {
-		key := o.source
-		if r.Object == worker.PlanObject {
-			key = o.planKey()
+var shardName = regexp.MustCompile(`^[a-z][a-z0-9_]*-(train|validation|test)\.tfrecord-[0-9]{5,}-of-[0-9]{5,}$`)
+
+// sign signs what the child of a step may have, and nothing else.
+func (o objects) sign(step worker.Step) func(context.Context, worker.SignRequest) (worker.Signed, error) {
+	return func(ctx context.Context, r worker.SignRequest) (worker.Signed, error) {
+		switch {
+		case r.Object == worker.SourceObject && !r.Put:
+			return o.signGet(ctx, o.source)
+		case r.Object == worker.PlanObject && !r.Put && step == worker.TaskStep:
+			return o.signGet(ctx, o.planKey())
+		case r.Object == worker.PlanObject && r.Put && step == worker.PlanStep:
+			return o.signPut(ctx, o.planKey(), r)
+		case r.Object == worker.ShardObject && r.Put && step == worker.TaskStep && shardName.MatchString(r.Name):
+			return o.signPut(ctx, o.fileKey(r.Name), r)
 		}
-		signed, err := o.signer.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &o.bucket, Key: &key}, expires)
-		if err != nil {
-			return worker.Signed{}, err
-		}
-		return worker.Signed{URL: signed.URL}, nil
+		return worker.Signed{}, fmt.Errorf("a worker that does a %s may not have %s %q (put: %v)", step, r.Object, r.Name, r.Put)
 	}
-	key := o.planKey()
-	switch {
-	case r.Object == worker.PlanObject:
-	case r.Object == worker.ShardObject && strings.Contains(r.Name, ".tfrecord-") && !strings.ContainsAny(r.Name, "/\\"):
-		key = o.fileKey(r.Name)
-	default:
-		return worker.Signed{}, fmt.Errorf("a worker may not write %s %q", r.Object, r.Name)
+}
+
+func (o objects) signGet(ctx context.Context, key string) (worker.Signed, error) {
+	signed, err := o.signer.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &o.bucket, Key: &key}, s3.WithPresignExpires(urlLifetime))
+	if err != nil {
+		return worker.Signed{}, err
 	}
+	return worker.Signed{URL: signed.URL}, nil
+}
+
+// signPut binds the URL to the bytes: S3 checks length and digest.
+func (o objects) signPut(ctx context.Context, key string, r worker.SignRequest) (worker.Signed, error) {
 	sum, err := worker.Base64(r.SHA256)
 	if err != nil {
 		return worker.Signed{}, err
 	}
 	signed, err := o.signer.PresignPutObject(ctx, &s3.PutObjectInput{
 		Bucket: &o.bucket, Key: &key, ContentLength: &r.Size, ChecksumSHA256: &sum, ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
-	}, expires)
+	}, s3.WithPresignExpires(urlLifetime))
 	if err != nil {
 		return worker.Signed{}, err
 	}
@@ -120,31 +130,55 @@ func (o objects) put(ctx context.Context, name string, data []byte) error {
 	return err
 }
 
-// publish puts the manifest, which makes the dataset exist. A manifest that is there already is the dataset: it is given back instead.
-func (o objects) publish(ctx context.Context, manifest []byte) ([]byte, error) {
+// publish puts the manifest, which makes the dataset exist. When it is there already, a claim before this one was lost after it had
+// published, or another replica is as far; both made the same bytes. Only a converter of another version made others: nobody has been told
+// of that dataset, and its shards are overwritten by now.
+func (o objects) publish(ctx context.Context, manifest []byte) error {
 	key := o.fileKey(convert.ManifestName)
-	_, err := o.s3.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &o.bucket, Key: &key, Body: bytes.NewReader(manifest), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
-	})
-	if hasStatus(err, http.StatusPreconditionFailed) || hasStatus(err, http.StatusConflict) {
-		return o.read(ctx, key)
+	put := func() error {
+		_, err := o.s3.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: &o.bucket, Key: &key, Body: bytes.NewReader(manifest), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
+		})
+		return err
 	}
-	return manifest, err
+	err := put()
+	if !hasStatus(err, http.StatusPreconditionFailed) {
+		return err // A conflict (409) may pass: two replicas put at once.
+	}
+	there, err := o.read(ctx, key)
+	if err != nil || bytes.Equal(there, manifest) {
+		return err
+	}
+	if _, err := o.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &o.bucket, Key: &key}); err != nil {
+		return err
+	}
+	return put()
 }
 
-// clean removes what only the work needed. What is left behind by a crash costs a few bytes and harms nobody.
-func (o objects) clean(ctx context.Context, tasks int) error {
-	keys := []string{o.planKey()}
-	for i := range tasks {
-		keys = append(keys, o.resultKey(i))
-	}
-	var failures []error
-	for _, key := range keys {
-		if _, err := o.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &o.bucket, Key: &key}); err != nil {
-			failures = append(failures, err)
+// remove removes all objects below a prefix.
+func (o objects) remove(ctx context.Context, prefix string) error {
+	pages := s3.NewListObjectsV2Paginator(o.s3, &s3.ListObjectsV2Input{Bucket: &o.bucket, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		if len(page.Contents) == 0 {
+			continue
+		}
+		gone := &types.Delete{Quiet: aws.Bool(true)}
+		for _, object := range page.Contents { // At most 1,000, which is also what DeleteObjects takes.
+			gone.Objects = append(gone.Objects, types.ObjectIdentifier{Key: object.Key})
+		}
+		result, err := o.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &o.bucket, Delete: gone})
+		if err != nil {
+			return err
+		}
+		if len(result.Errors) > 0 {
+			return fmt.Errorf("%d objects were not deleted: %s %s", len(result.Errors), aws.ToString(result.Errors[0].Code), aws.ToString(result.Errors[0].Message))
 		}
 	}
-	return errors.Join(failures...)
+	return nil
 }
 
 func hasStatus(err error, status int) bool {

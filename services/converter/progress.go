@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
@@ -14,6 +15,7 @@ import (
 	"github.com/trainyard/trainyard/services/converter/source"
 	"github.com/trainyard/trainyard/services/converter/worker"
 	"github.com/trainyard/trainyard/services/internal/apierror"
+	"github.com/trainyard/trainyard/services/internal/auth"
 	"github.com/trainyard/trainyard/services/internal/queue"
 	"go.uber.org/zap"
 )
@@ -31,8 +33,8 @@ func (f *failure) Error() string { return f.message }
 
 // causeOf prefers the reason of a cancellation over what the cancelled work said.
 func causeOf(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, errStale) {
-		return cause
+	if err != nil && errors.Is(context.Cause(ctx), errStale) {
+		return errStale
 	}
 	return err
 }
@@ -45,14 +47,13 @@ func staleOr(err error) error {
 }
 
 // settle decides what an error means for the version: its end, or another try of the message.
-func (u *unit) settle(ctx context.Context, c tracker.Conversion, err error, receives int) error {
+func (u *unit) settle(ctx context.Context, c tracker.Conversion, err error, tries int) error {
 	var refused *reject.Error
 	var crash *worker.CrashError
 	var told *failure
 	switch {
 	case errors.Is(err, errStale):
-		u.log.Info("work of a version that was taken over was dropped", zap.String("version", c.Name))
-		return nil
+		return u.dropped(ctx, c)
 	case ctx.Err() != nil:
 		return err // Shutdown, or the message is somebody else's: it comes again.
 	case errors.As(err, &refused):
@@ -63,7 +64,7 @@ func (u *unit) settle(ctx context.Context, c tracker.Conversion, err error, rece
 		return u.fail(ctx, c, &failure{errorsv1.ErrorReason_SOURCE_MISMATCH, "The uploaded object was replaced or deleted while it was converted. Upload it again as a new version."})
 	case errors.Is(err, scratch.ErrFull):
 		return &queue.RetryAfter{After: 30 * time.Second, Err: err}
-	case errors.As(err, &crash) && receives >= u.cfg.MaxAttempts:
+	case errors.As(err, &crash) && tries >= u.cfg.MaxAttempts:
 		u.log.Error("a worker process crashed too often", zap.String("version", c.Name), zap.Error(crash))
 		failed := u.fail(ctx, c, &failure{
 			errorsv1.ErrorReason_CONVERTER_CRASHED,
@@ -76,17 +77,15 @@ func (u *unit) settle(ctx context.Context, c tracker.Conversion, err error, rece
 
 func (u *unit) fail(ctx context.Context, c tracker.Conversion, f *failure) error {
 	_, err := u.versions.FailConversion(ctx, &ingestv1.FailConversionRequest{
-		Project: c.Project, Name: c.Name, Fence: c.Fence, Failure: &errorsv1.Failure{Reason: f.reason, Message: f.message},
+		Project: c.Project, Name: c.Name, Fence: c.Fence, Failure: &errorsv1.Failure{Reason: f.reason, Message: strings.ToValidUTF8(f.message, "\uFFFD")},
 	})
-	if err := staleOr(err); err != nil && !errors.Is(err, errStale) {
+	if err := staleOr(err); errors.Is(err, errStale) {
+		return u.dropped(ctx, c)
+	} else if err != nil {
 		return err
 	}
 	u.log.Info("failed", zap.String("version", c.Name), zap.String("reason", f.reason.String()), zap.String("message", f.message))
-	p, err := u.tracker.Progress(ctx, c.Project, c.Name)
-	if err != nil {
-		return err
-	}
-	u.over(ctx, c, int(p.Tasks))
+	u.over(ctx, c, ingestv1.Version_FAILED)
 	return nil
 }
 
@@ -113,22 +112,83 @@ func reasonOf(r reject.Reason) errorsv1.ErrorReason {
 	return errorsv1.ErrorReason_FORMAT_UNKNOWN
 }
 
-// mayReport tells whether it is time for another progress event of a conversion.
-func (u *unit) mayReport(c tracker.Conversion) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	key := c.Project + c.Name
-	if time.Since(u.lastReport[key]) < progressEvery {
+// dropped ends work that is nobody's any more. When the version has ended meanwhile, what this work has put since is removed too.
+func (u *unit) dropped(ctx context.Context, c tracker.Conversion) error {
+	u.log.Info("work of a version that was taken over was dropped", zap.String("version", c.Name))
+	u.collect(ctx, c)
+	return nil
+}
+
+// collect clears away after a conversion whose version has ended. It reports whether it has.
+func (u *unit) collect(ctx context.Context, c tracker.Conversion) bool {
+	call, cancel := context.WithTimeout(auth.ForProject(ctx, c.Project), callLimit)
+	defer cancel()
+	got, err := u.states.GetVersion(call, &ingestv1.GetVersionRequest{Name: c.Name})
+	if err != nil {
+		u.log.Warn("a version's state could not be asked", zap.String("version", c.Name), zap.Error(err))
 		return false
 	}
-	u.lastReport[key] = time.Now()
+	state := got.GetVersion().GetState()
+	if state != ingestv1.Version_READY && state != ingestv1.Version_FAILED {
+		return false
+	}
+	u.over(ctx, c, state)
 	return true
 }
 
-// report tells ingest how far a conversion is, which also keeps the lease.
-func (u *unit) report(ctx context.Context, c tracker.Conversion, always bool) (tracker.Progress, error) {
+// over clears away after a conversion: of a READY one what only the work needed, of a FAILED one everything. Its errors are only logged: the
+// version's state is final, and keep tries again as long as the tracker knows the conversion.
+func (u *unit) over(ctx context.Context, c tracker.Conversion, state ingestv1.Version_State) {
+	o := u.objects(c.SourceKey, c.OutputPrefix)
+	prefix := o.workPrefix()
+	if state == ingestv1.Version_FAILED {
+		prefix = o.output
+	}
+	err := o.remove(ctx, prefix)
+	if err == nil {
+		err = u.tracker.End(ctx, c)
+	}
+	if err != nil {
+		u.log.Warn("clearing away after a conversion failed", zap.String("version", c.Name), zap.Error(err))
+	}
+}
+
+const (
+	// progressEvery is the least time between two progress events of one conversion, leases aside.
+	progressEvery = 400 * time.Millisecond
+	// callLimit bounds a call whose connection was cut.
+	callLimit = 5 * time.Second
+	// maxPaces is how many keys a pace remembers.
+	maxPaces = 1000
+)
+
+// pace keeps things from being done too often.
+type pace struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// due tells whether it is time again for the key.
+func (p *pace) due(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.last[key]) < progressEvery {
+		return false
+	}
+	if p.last == nil {
+		p.last = map[string]time.Time{}
+	}
+	if len(p.last) >= maxPaces {
+		clear(p.last) // One thing too many is done too often once.
+	}
+	p.last[key] = time.Now()
+	return true
+}
+
+// report tells ingest how far a conversion is, which also keeps the lease. errStale says that the version was taken over.
+func (u *unit) report(ctx context.Context, c tracker.Conversion) (tracker.Progress, error) {
 	p, err := u.tracker.Progress(ctx, c.Project, c.Name)
-	if err != nil || (!always && p.Tasks == 0) {
+	if err != nil {
 		return p, err
 	}
 	phase := "converting"
@@ -143,7 +203,9 @@ func (u *unit) report(ctx context.Context, c tracker.Conversion, always bool) (t
 
 // sendProgress gives errStale when the version was taken over. That ingest is away is no reason to stop: the lease may outlast it.
 func (u *unit) sendProgress(ctx context.Context, c tracker.Conversion, p *ingestv1.ConversionProgress) error {
-	_, err := u.versions.ReportProgress(ctx, &ingestv1.ReportProgressRequest{Project: c.Project, Name: c.Name, Fence: c.Fence, Progress: p})
+	call, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	_, err := u.versions.ReportProgress(call, &ingestv1.ReportProgressRequest{Project: c.Project, Name: c.Name, Fence: c.Fence, Progress: p})
 	if err = staleOr(err); err == nil || errors.Is(err, errStale) {
 		return err
 	}
@@ -153,8 +215,34 @@ func (u *unit) sendProgress(ctx context.Context, c tracker.Conversion, p *ingest
 	return nil
 }
 
-// keepLeases renews the leases of conversions whose tasks wait for a free worker.
-func (u *unit) keepLeases(ctx context.Context) error {
+// holdLease renews the lease of a conversion that is at work here until it is released. A stale fence ends the work's context.
+func (u *unit) holdLease(ctx context.Context, c tracker.Conversion, renew func(context.Context) error) (work context.Context, release func()) {
+	work, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(u.cfg.LeaseEvery)
+		defer ticker.Stop()
+		for {
+			if err := renew(work); errors.Is(err, errStale) {
+				cancel(err)
+			}
+			select {
+			case <-ticker.C:
+			case <-work.Done():
+				return
+			}
+		}
+	}()
+	return work, func() {
+		cancel(nil)
+		<-ended
+	}
+}
+
+// keep renews the leases of conversions whose tasks wait for a free worker, and clears away after those that ended without this
+// process's doing.
+func (u *unit) keep(ctx context.Context) error {
 	ticker := time.NewTicker(u.cfg.LeaseEvery)
 	defer ticker.Stop()
 	for {
@@ -163,20 +251,37 @@ func (u *unit) keepLeases(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		running, err := u.tracker.Running(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				u.log.Warn("leases could not be renewed", zap.Error(err))
-			}
-			continue
-		}
-		for _, c := range running {
-			if !u.mayReport(c) {
-				continue
-			}
-			if _, err := u.report(ctx, c, true); errors.Is(err, errStale) && strings.HasPrefix(c.Name, "datasets/") {
-				u.over(ctx, c, 0)
-			}
+		if err := u.keepOnce(ctx); err != nil && ctx.Err() == nil {
+			u.log.Warn("leases could not be renewed", zap.Error(err))
 		}
 	}
+}
+
+func (u *unit) keepOnce(ctx context.Context) error {
+	list, err := u.tracker.List(ctx)
+	if err != nil {
+		return err
+	}
+	if err := u.folders.clear(list); err != nil {
+		u.log.Warn("scratch folders could not be removed", zap.Error(err))
+	}
+	for _, c := range list {
+		kept, err := u.tracker.Kept(ctx, c)
+		if err != nil {
+			return err
+		}
+		if kept {
+			if _, err := u.report(ctx, c); !errors.Is(err, errStale) {
+				continue
+			}
+		}
+		if !u.collect(ctx, c) && kept {
+			// Claimed anew: who has the claim keeps the lease, and has begun or will.
+			err = u.tracker.SetSent(ctx, c, false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

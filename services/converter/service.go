@@ -5,7 +5,8 @@
 // work: what is done twice is the same to the byte, and every state change of a version is fenced by ingest.
 //
 // IAM: sqs:ReceiveMessage, DeleteMessage, ChangeMessageVisibility on both queues, sqs:SendMessage on the task queue; s3:GetObject on
-// `uploads/*`; s3:GetObject, PutObject, DeleteObject on `datasets/*`.
+// `uploads/*`; s3:GetObject, PutObject, DeleteObject on `datasets/*`; s3:ListBucket with the prefixes `uploads/` and `datasets/`: without
+// it S3 answers for a missing object with 403 as for a forbidden one.
 package converter
 
 import (
@@ -14,7 +15,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync"
 	"time"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -22,9 +22,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
+	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/grpcapi"
 	"github.com/trainyard/trainyard/services/converter/internal/tracker"
-	"github.com/trainyard/trainyard/services/converter/worker"
 	"github.com/trainyard/trainyard/services/internal/boot"
 	"github.com/trainyard/trainyard/services/internal/queue"
 	"go.uber.org/zap"
@@ -43,6 +43,7 @@ type Config struct {
 	Visibility   time.Duration `help:"Time after which a killed worker's work is given to another." default:"30s"`
 	LeaseEvery   time.Duration `help:"How often the lease of a conversion is renewed; below a third of ingest's lease." default:"8s"`
 	Worker       string        `help:"Binary of the worker processes; by default this one." type:"path"`
+	ShardBytes   int64         `help:"Size that shards are made for, in bytes." default:"134217728"`
 	MaxAttempts  int           `help:"Tries after which a step whose worker crashes counts as failed. The queues' maxReceiveCount must be at least this." default:"5"`
 }
 
@@ -50,6 +51,12 @@ type Config struct {
 func (c *Config) Validate() error {
 	if c.Workers == 0 {
 		c.Workers = runtime.NumCPU()
+	}
+	if c.ShardBytes == 0 {
+		c.ShardBytes = convert.DefaultShardBytes
+	}
+	if c.ShardBytes < convert.MinShardBytes || c.ShardBytes > convert.MaxShardBytes {
+		return fmt.Errorf("converter: --shard-bytes %d: it can be %d to %d", c.ShardBytes, convert.MinShardBytes, int64(convert.MaxShardBytes))
 	}
 	if c.Visibility < 3*time.Second {
 		return fmt.Errorf("converter: --visibility %v is too short; 3s is the least", c.Visibility)
@@ -66,6 +73,8 @@ type S3 interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
+	DeleteObjects(context.Context, *s3.DeleteObjectsInput, ...func(*s3.Options)) (*s3.DeleteObjectsOutput, error)
+	s3.ListObjectsV2APIClient
 }
 
 // Presigner signs URLs; *awscfg.Presigner is one.
@@ -94,14 +103,15 @@ type Deps struct {
 }
 
 type unit struct {
-	cfg        Config
-	deps       Deps
-	log        *zap.Logger
-	tracker    *tracker.Tracker
-	versions   ingestv1.ConversionServiceClient
-	api        *grpcapi.Server
-	mu         sync.Mutex
-	lastReport map[string]time.Time // By conversion: progress events are at most a few a second.
+	cfg      Config
+	deps     Deps
+	log      *zap.Logger
+	tracker  *tracker.Tracker
+	versions ingestv1.ConversionServiceClient
+	states   ingestv1.IngestServiceClient
+	api      *grpcapi.Server
+	reports  pace
+	folders  folders
 }
 
 // New opens the database, empties the scratch folder and makes the unit.
@@ -117,11 +127,11 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 		return nil, err
 	}
 	u := &unit{
-		cfg: cfg, deps: deps, log: deps.Log, tracker: track, lastReport: map[string]time.Time{},
-		versions: ingestv1.NewConversionServiceClient(deps.Ingest),
+		cfg: cfg, deps: deps, log: deps.Log, tracker: track, folders: folders{root: cfg.Scratch, users: map[string]int{}},
+		versions: ingestv1.NewConversionServiceClient(deps.Ingest), states: ingestv1.NewIngestServiceClient(deps.Ingest),
 	}
 	u.api = &grpcapi.Server{
-		Versions: ingestv1.NewIngestServiceClient(deps.Ingest), S3: deps.S3, Presigner: deps.DownloadPresigner, Bucket: cfg.Bucket,
+		Versions: u.states, S3: deps.S3, Presigner: deps.DownloadPresigner, Bucket: cfg.Bucket,
 	}
 	return u, nil
 }
@@ -144,13 +154,8 @@ func (u *unit) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return uploads.Run(ctx) })
 	group.Go(func() error { return tasks.Run(ctx) })
-	group.Go(func() error { return u.keepLeases(ctx) })
+	group.Go(func() error { return u.keep(ctx) })
 	return group.Wait()
 }
 
 func (u *unit) Close() error { return u.tracker.Close() }
-
-// parent makes the runner of child processes for one step. objects maps what a child may ask for.
-func (u *unit) parent(o objects) worker.Parent {
-	return worker.Parent{Executable: u.cfg.Worker, Limits: worker.DefaultLimits, Sign: o.sign}
-}

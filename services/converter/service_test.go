@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ import (
 	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
+	notificationv1 "github.com/trainyard/trainyard/gen/trainyard/notification/v1"
 	"github.com/trainyard/trainyard/services/converter"
 	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/worker"
@@ -97,6 +99,10 @@ type suite struct {
 	cloud    *testkit.Cloud
 	datasets ingestv1.IngestServiceClient
 	results  converterv1.ConverterServiceClient
+	events   notificationv1.NotificationServiceClient
+	server   *testkit.Server
+	cfg      converter.Config
+	deps     converter.Deps
 }
 
 func newSuite(t *testing.T, dsn string, configure func(*converter.Config)) *suite {
@@ -108,6 +114,7 @@ func newSuite(t *testing.T, dsn string, configure func(*converter.Config)) *suit
 	check(t, err)
 	uploads, err := ingest.New(t.Context(), ingest.Config{
 		Store: storeFor(dsn, "ingest"), Bucket: cloud.Bucket, UploadsQueue: cloud.UploadsQueueURL, ReconcileEvery: time.Second, LeaseDuration: 4 * time.Second, ResendAfter: 3 * time.Second,
+		PartSize: 1 << 30, // One part is enough for any test.
 	}, ingest.Deps{
 		S3: awscfg.S3(cloud.AWS), Presigner: awscfg.NewPresigner(cloud.AWS, ""), SQS: sqs.NewFromConfig(cloud.AWS), Region: cloud.AWS.Region, Notification: server.Service, Log: log,
 	})
@@ -119,14 +126,18 @@ func newSuite(t *testing.T, dsn string, configure func(*converter.Config)) *suit
 	if configure != nil {
 		configure(&cfg)
 	}
-	conversion, err := converter.New(t.Context(), cfg, converter.Deps{
+	deps := converter.Deps{
 		S3: awscfg.S3(cloud.AWS), Presigner: awscfg.NewPresigner(cloud.AWS, ""), DownloadPresigner: awscfg.NewPresigner(cloud.AWS, ""),
 		SQS: sqs.NewFromConfig(cloud.AWS), Ingest: server.Service, Log: log,
-	})
+	}
+	conversion, err := converter.New(t.Context(), cfg, deps)
 	check(t, err)
 	server.Start(events, uploads, conversion)
 	user := server.User("acme")
-	return &suite{t: t, cloud: cloud, datasets: ingestv1.NewIngestServiceClient(user), results: converterv1.NewConverterServiceClient(user)}
+	return &suite{
+		t: t, cloud: cloud, server: server, cfg: cfg, deps: deps, datasets: ingestv1.NewIngestServiceClient(user),
+		results: converterv1.NewConverterServiceClient(user), events: notificationv1.NewNotificationServiceClient(user),
+	}
 }
 
 // storeFor gives each service its own SQLite file; in PostgreSQL each has its own schema.
@@ -189,6 +200,42 @@ func (s *suite) wait(name string) *ingestv1.Version {
 	return version
 }
 
+// prefix is where a version's dataset lies.
+func (s *suite) prefix(version string) string {
+	parts := strings.Split(version, "/")
+	return fmt.Sprintf("datasets/acme/%s/%s/", parts[1], parts[3])
+}
+
+// keys lists the objects of a version, without its prefix.
+func (s *suite) keys(version string) []string {
+	s.t.Helper()
+	var keys []string
+	prefix := s.prefix(version)
+	pages := s3.NewListObjectsV2Paginator(awscfg.S3(s.cloud.AWS), &s3.ListObjectsV2Input{Bucket: &s.cloud.Bucket, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(s.t.Context())
+		check(s.t, err)
+		for _, o := range page.Contents {
+			keys = append(keys, strings.TrimPrefix(*o.Key, prefix))
+		}
+	}
+	return keys
+}
+
+// cleared waits until no object of a version is left below a part of its prefix, which is soon after the version's state is final.
+func (s *suite) cleared(version, below string) {
+	s.t.Helper()
+	testkit.Eventually(s.t, 10*time.Second, version+" has left nothing below "+below, func() bool {
+		return !slices.ContainsFunc(s.keys(version), func(key string) bool { return strings.HasPrefix(key, below) })
+	})
+}
+
+func (s *suite) send(url, body string) {
+	s.t.Helper()
+	_, err := sqs.NewFromConfig(s.cloud.AWS).SendMessage(s.t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body})
+	check(s.t, err)
+}
+
 func (s *suite) object(key string) []byte {
 	s.t.Helper()
 	object, err := awscfg.S3(s.cloud.AWS).GetObject(s.t.Context(), &s3.GetObjectInput{Bucket: &s.cloud.Bucket, Key: &key})
@@ -244,23 +291,22 @@ func TestConversion(t *testing.T) {
 				}
 			}
 
-			prefix := strings.TrimPrefix(version.GetUri(), "s3://"+s.cloud.Bucket+"/")
+			prefix := s.prefix(version.GetName())
+			if uri := "s3://" + s.cloud.Bucket + "/" + prefix; version.GetUri() != uri {
+				t.Errorf("uri %s, want %s", version.GetUri(), uri)
+			}
 			var manifest convert.Manifest
 			check(t, json.Unmarshal(s.object(prefix+convert.ManifestName), &manifest))
 			if manifest.Examples != 40 {
 				t.Errorf("manifest: %d examples", manifest.Examples)
 			}
-			var keys []string
-			objects, err := awscfg.S3(s.cloud.AWS).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &s.cloud.Bucket, Prefix: &prefix})
-			check(t, err)
-			for _, o := range objects.Contents {
-				keys = append(keys, *o.Key)
-			}
-			if strings.Contains(strings.Join(keys, " "), "work/plan") {
-				t.Errorf("what only the work needed is still there: %v", keys)
-			}
+			s.cleared(version.GetName(), "work/")
 		})
 
+		var cats []file
+		for i := range 6 {
+			cats = append(cats, file{fmt.Sprintf("cat/%d.png", i), picture(i)})
+		}
 		for name, test := range map[string]struct {
 			data []byte
 			want errorsv1.ErrorReason
@@ -268,8 +314,10 @@ func TestConversion(t *testing.T) {
 		}{
 			"no archive":    {[]byte(strings.Repeat("no archive at all ", 50)), errorsv1.ErrorReason_NOT_AN_ARCHIVE, "zip"},
 			"empty archive": {zipped(), errorsv1.ErrorReason_ARCHIVE_EMPTY, ""},
-			"one class":     {zipped(file{"cat/1.png", picture(1)}, file{"cat/2.png", picture(2)}), errorsv1.ErrorReason_TOO_FEW_CLASSES, "two"},
-			"mostly bad":    {zipped(append(pictures(4), file{"cat/a.png", []byte("x")}, file{"cat/b.png", []byte("x")}, file{"dog/c.png", []byte("x")}, file{"dog/d.png", []byte("x")}, file{"dog/e.png", []byte("x")})...), errorsv1.ErrorReason_TOO_MANY_BAD_FILES, "cat/a.png"},
+			// Found out at the end, when the shards are there already.
+			"one class usable": {zipped(append(cats, file{"dog/a.png", []byte("x")}, file{"dog/b.png", []byte("x")})...), errorsv1.ErrorReason_TOO_FEW_CLASSES, "usable"},
+			"one class":        {zipped(file{"cat/1.png", picture(1)}, file{"cat/2.png", picture(2)}), errorsv1.ErrorReason_TOO_FEW_CLASSES, "two"},
+			"mostly bad":       {zipped(append(pictures(4), file{"cat/a.png", []byte("x")}, file{"cat/b.png", []byte("x")}, file{"dog/c.png", []byte("x")}, file{"dog/d.png", []byte("x")}, file{"dog/e.png", []byte("x")})...), errorsv1.ErrorReason_TOO_MANY_BAD_FILES, "cat/a.png"},
 		} {
 			t.Run(name+" fails with what was expected", func(t *testing.T) {
 				version := s.wait(s.upload("x.zip", test.data, nil))
@@ -280,6 +328,7 @@ func TestConversion(t *testing.T) {
 				if !apierror.Is(err, errorsv1.ErrorReason_WRONG_STATE) {
 					t.Errorf("its shards: %v", err)
 				}
+				s.cleared(version.GetName(), "")
 			})
 		}
 
@@ -293,8 +342,7 @@ func TestConversion(t *testing.T) {
 				event("another", key), event(s.cloud.Bucket, "uploads/acme/none/1/source.zip"), event(s.cloud.Bucket, "../../etc/passwd"), event(s.cloud.Bucket, "uploads/../../x"),
 				event(s.cloud.Bucket, key), event(s.cloud.Bucket, key),
 			} {
-				_, err := sqs.NewFromConfig(s.cloud.AWS).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &s.cloud.UploadsQueueURL, MessageBody: &body})
-				check(t, err)
+				s.send(s.cloud.UploadsQueueURL, body)
 			}
 			s.emptied(s.cloud.UploadsQueueURL)
 			after := s.wait(name)

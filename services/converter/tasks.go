@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"time"
+	"math"
+	"sync"
 
+	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
 	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/internal/tracker"
@@ -19,10 +19,8 @@ import (
 	"github.com/trainyard/trainyard/services/converter/worker"
 	"github.com/trainyard/trainyard/services/internal/queue"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 )
-
-// progressEvery is the least time between two progress events of one conversion.
-const progressEvery = 400 * time.Millisecond
 
 // handleTask does one task of a conversion, and ends the conversion when it was the last.
 func (u *unit) handleTask(ctx context.Context, m queue.Message) error {
@@ -34,63 +32,84 @@ func (u *unit) handleTask(ctx context.Context, m queue.Message) error {
 	c, err := u.tracker.Get(ctx, t.Project, t.Name)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return nil
+		return nil // The conversion has ended.
 	case err != nil:
 		return err
-	case c.Fence != t.Fence || c.Over:
+	case c.Fence != t.Fence:
 		return nil // Of a claim that was lost; the new one has sent its own tasks.
 	}
-	if err := u.do(ctx, c, t.Task); err != nil {
+	// After its last try the message is a dead letter, even when this process is killed now. The lease then isn't kept any more, so that
+	// ingest sends the upload again and whoever claims it sends what isn't done.
+	last := m.Receives >= u.cfg.MaxAttempts
+	if last {
+		if err := u.tracker.SetLastTry(ctx, c, t.Task, true); err != nil {
+			return err
+		}
+	}
+	finished, err := u.do(ctx, c, t.Task)
+	switch {
+	case err != nil:
 		return u.settle(ctx, c, err, m.Receives)
+	case finished:
+		u.over(ctx, c, ingestv1.Version_READY)
+	case last:
+		return u.tracker.SetLastTry(ctx, c, t.Task, false)
 	}
 	return nil
 }
 
-func (u *unit) do(ctx context.Context, c tracker.Conversion, task int) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+// do does a task unless it is done, and finishes the conversion when it was the last.
+func (u *unit) do(ctx context.Context, c tracker.Conversion, task int) (finished bool, err error) {
+	ctx, release := u.holdLease(ctx, c, func(ctx context.Context) error {
+		_, err := u.report(ctx, c)
+		return err
+	})
+	defer release()
 	done, err := u.tracker.IsDone(ctx, c.Project, c.Name, task)
 	if err != nil {
-		return err
+		return false, causeOf(ctx, err)
 	}
 	if !done {
-		if err := u.convert(ctx, cancel, c, task); err != nil {
-			return causeOf(ctx, err)
+		if err := u.convert(ctx, c, task); err != nil {
+			return false, causeOf(ctx, err)
 		}
 	}
-	p, err := u.report(ctx, c, true)
+	p, err := u.report(ctx, c)
 	if err != nil {
-		return err
+		return false, causeOf(ctx, err)
 	}
-	if p.Done < p.Tasks {
-		return nil
+	if p.Done < p.Tasks || p.Tasks == 0 {
+		return false, nil
 	}
-	return u.finish(ctx, c)
+	return true, causeOf(ctx, u.finish(ctx, c))
 }
 
-func (u *unit) convert(ctx context.Context, cancel context.CancelCauseFunc, c tracker.Conversion, task int) error {
-	dir, err := u.scratchDir(c)
+func (u *unit) convert(ctx context.Context, c tracker.Conversion, task int) error {
+	dir, leave, err := u.folders.of(c)
 	if err != nil {
 		return err
 	}
+	defer leave()
 	o := u.objects(c.SourceKey, c.OutputPrefix)
-	parent := u.parent(o)
+	signed := &signedShards{sign: o.sign(worker.TaskStep), byName: map[string]worker.SignRequest{}}
+	parent := u.parent(c, signed.note)
 	row := tracker.Task{Project: c.Project, Name: c.Name, Task: task}
+	var mine pace
 	parent.Progress = func(p convert.Progress) {
-		if !u.mayReport(c) {
+		if !mine.due("") {
 			return
 		}
 		row.Examples, row.LeftOut, row.Read = p.Examples, p.LeftOut, p.Bytes
-		err := u.tracker.Update(ctx, row)
-		if err == nil {
-			_, err = u.report(ctx, c, false)
-		}
-		if errors.Is(err, errStale) {
-			cancel(err)
+		if err := u.tracker.Update(ctx, c.PlanKey, row); err == nil && u.reports.due(c.Project+" "+c.Name) {
+			// A stale fence shows at the next renewal too, which stops the work.
+			_, _ = u.report(ctx, c)
 		}
 	}
 	result, err := parent.Task(ctx, task, c.PlanSize, worker.Source{Size: c.SourceSize, ETag: c.SourceETag}, dir)
 	if err != nil {
+		return err
+	}
+	if err := signed.check(result); err != nil {
 		return err
 	}
 	if err := o.putResult(ctx, result); err != nil {
@@ -100,14 +119,46 @@ func (u *unit) convert(ctx context.Context, cancel context.CancelCauseFunc, c tr
 	for _, s := range result.Shards {
 		row.Examples += s.Examples
 	}
-	return u.tracker.Update(ctx, row)
+	return u.tracker.Update(ctx, c.PlanKey, row)
 }
 
-// finish merges the results, publishes the dataset and tells ingest. Safe to repeat.
+// signedShards remembers for which bytes a worker had URLs signed: its word alone doesn't make a manifest.
+type signedShards struct {
+	sign func(context.Context, worker.SignRequest) (worker.Signed, error)
+
+	mu     sync.Mutex
+	byName map[string]worker.SignRequest
+}
+
+func (s *signedShards) note(ctx context.Context, r worker.SignRequest) (worker.Signed, error) {
+	signed, err := s.sign(ctx, r)
+	if err == nil && r.Put {
+		s.mu.Lock()
+		s.byName[r.Name] = r
+		s.mu.Unlock()
+	}
+	return signed, err
+}
+
+func (s *signedShards) check(result *convert.TaskResult) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, shard := range result.Shards {
+		if r := s.byName[shard.Name]; r.Name != shard.Name || r.SHA256 != shard.SHA256 || r.Size != shard.Bytes {
+			return &worker.CrashError{State: fmt.Sprintf("it tells of a shard %q that it never put", shard.Name)}
+		}
+	}
+	return nil
+}
+
+// maxResult bounds what ingest keeps of a conversion, in bytes: names of classes mostly. It travels in every event of the version.
+const maxResult = 1 << 20
+
+// finish merges the results, publishes the dataset and tells ingest. Safe to repeat. What only the work needed is still there.
 func (u *unit) finish(ctx context.Context, c tracker.Conversion) error {
 	o := u.objects(c.SourceKey, c.OutputPrefix)
 	plan, err := convert.OpenPlan(ctx, source.NewHTTP(nil, func(ctx context.Context) (string, error) {
-		signed, err := o.sign(ctx, worker.SignRequest{Object: worker.PlanObject})
+		signed, err := o.signGet(ctx, o.planKey())
 		return signed.URL, err
 	}, c.PlanSize, ""))
 	if err != nil {
@@ -130,37 +181,24 @@ func (u *unit) finish(ctx context.Context, c tracker.Conversion) error {
 			}
 		}
 	}
-	manifest, err := o.publish(ctx, output.Files[convert.ManifestName])
-	if err != nil {
-		return err
-	}
+	manifest := output.Files[convert.ManifestName]
 	result, err := conversionResult(manifest)
 	if err != nil {
 		return err
 	}
 	result.Uri = fmt.Sprintf("s3://%s/%s", u.cfg.Bucket, c.OutputPrefix)
+	if size := proto.Size(result); size > maxResult {
+		return &failure{errorsv1.ErrorReason_LIMIT_EXCEEDED, fmt.Sprintf("The names of the %d classes take %d bytes together; at most %d are kept. Use fewer or shorter class names.", len(result.GetClasses()), size, maxResult)}
+	}
+	if err := o.publish(ctx, manifest); err != nil {
+		return err
+	}
 	_, err = u.versions.FinishConversion(ctx, &ingestv1.FinishConversionRequest{Project: c.Project, Name: c.Name, Fence: c.Fence, Result: result})
 	if err := staleOr(err); err != nil {
 		return err
 	}
 	u.log.Info("converted", zap.String("version", c.Name), zap.Int32("examples", result.GetExampleCount()), zap.Int32("shards", result.GetShardCount()))
-	u.over(ctx, c, len(plan.Tasks))
 	return nil
-}
-
-// over clears away after a conversion. Its failures are only logged: the version's state is already final.
-func (u *unit) over(ctx context.Context, c tracker.Conversion, tasks int) {
-	u.mu.Lock()
-	delete(u.lastReport, c.Project+c.Name)
-	u.mu.Unlock()
-	err := errors.Join(
-		u.tracker.End(ctx, c),
-		u.objects(c.SourceKey, c.OutputPrefix).clean(ctx, tasks),
-		os.RemoveAll(filepath.Join(u.cfg.Scratch, c.Project, filepath.FromSlash(c.Name))),
-	)
-	if err != nil {
-		u.log.Warn("clearing away after a conversion failed", zap.String("version", c.Name), zap.Error(err))
-	}
 }
 
 // conversionResult is what ingest keeps of a manifest.
@@ -185,5 +223,5 @@ func conversionResult(manifest []byte) (*ingestv1.ConversionResult, error) {
 	return result, nil
 }
 
-// count narrows a count that a plan has checked to fit.
-func count(n int64) int32 { return int32(n) } //nolint:gosec // See plan.
+// count narrows a count. A plan has checked that true ones fit; a worker may tell others.
+func count(n int64) int32 { return int32(min(max(n, 0), math.MaxInt32)) } //nolint:gosec // It fits now.

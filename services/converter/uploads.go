@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -22,6 +22,7 @@ import (
 	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/internal/tracker"
+	"github.com/trainyard/trainyard/services/converter/scratch"
 	"github.com/trainyard/trainyard/services/converter/worker"
 	"github.com/trainyard/trainyard/services/internal/apierror"
 	"github.com/trainyard/trainyard/services/internal/queue"
@@ -70,6 +71,10 @@ func (u *unit) handleUpload(ctx context.Context, m queue.Message) error {
 
 // take claims the version of an uploaded object and plans it.
 func (u *unit) take(ctx context.Context, key string, receives int) error {
+	// A claim counts as an attempt: a full disk must not use them up.
+	if err := scratch.Check(u.cfg.Scratch, 0); err != nil {
+		return &queue.RetryAfter{After: 30 * time.Second, Err: err}
+	}
 	head, err := u.deps.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &u.cfg.Bucket, Key: &key})
 	if isMissing(err) || hasStatus(err, http.StatusBadRequest) { // 400: no object can have such a key.
 		u.log.Warn("an event of an object that isn't there was dropped", zap.String("key", key))
@@ -80,17 +85,19 @@ func (u *unit) take(ctx context.Context, key string, receives int) error {
 	}
 	worker, _ := os.Hostname()
 	claim, err := u.versions.ClaimConversion(ctx, &ingestv1.ClaimConversionRequest{
-		Bucket: u.cfg.Bucket, Key: key, Etag: *head.ETag, SizeBytes: *head.ContentLength, Worker: worker,
+		Bucket: u.cfg.Bucket, Key: key, Etag: aws.ToString(head.ETag), SizeBytes: aws.ToInt64(head.ContentLength), Worker: worker,
 	})
 	switch {
 	case err == nil:
 	case apierror.Is(err, errorsv1.ErrorReason_LEASE_HELD):
 		if receives > 1 {
 			// Most likely our own lease, from the try before.
-			return &queue.RetryAfter{After: 4 * u.cfg.LeaseEvery, Err: err}
+			return &queue.RetryAfter{After: u.leaseOut(), Err: err}
 		}
 		// Most likely a duplicate. Should the other worker die, ingest sends the event again.
 		return nil
+	case apierror.Is(err, errorsv1.ErrorReason_WRONG_STATE) && receives > 1 && apierror.Fact(err, "state") == ingestv1.Version_FAILED.String():
+		return &queue.RetryAfter{Err: err} // It failed with this message at work, see settle: on to the dead letters.
 	case apierror.Is(err, errorsv1.ErrorReason_RESOURCE_NOT_FOUND), apierror.Is(err, errorsv1.ErrorReason_WRONG_STATE),
 		apierror.Is(err, errorsv1.ErrorReason_SOURCE_MISMATCH):
 		u.log.Info("an event that fits no waiting version was dropped", zap.String("key", key), zap.Error(err))
@@ -100,72 +107,76 @@ func (u *unit) take(ctx context.Context, key string, receives int) error {
 	}
 	c := tracker.Conversion{
 		Project: claim.GetProject(), Name: claim.GetVersion().GetName(), Fence: claim.GetFence(), OutputPrefix: claim.GetOutputPrefix(),
-		SourceKey: key, SourceSize: *head.ContentLength, SourceETag: *head.ETag,
+		SourceKey: key, SourceSize: aws.ToInt64(head.ContentLength), SourceETag: aws.ToString(head.ETag),
 	}
-	if err := u.plan(ctx, c, claim.GetVersion()); err != nil {
-		return u.settle(ctx, c, err, receives)
+	finished, err := u.plan(ctx, c, claim.GetVersion())
+	if err != nil {
+		// Each try has a claim of its own, whichever message brought it.
+		err = u.settle(ctx, c, err, int(c.Fence))
+		var retry *queue.RetryAfter
+		if err != nil && !errors.As(err, &retry) {
+			err = &queue.RetryAfter{After: u.leaseOut(), Err: err}
+		}
+		return err
+	}
+	if finished {
+		u.over(ctx, c, ingestv1.Version_READY)
 	}
 	return nil
 }
 
-// plan has a child plan the conversion and puts its tasks on the queue. Planned again, it gives the same plan.
-func (u *unit) plan(ctx context.Context, c tracker.Conversion, version *ingestv1.Version) error {
-	options, err := conversionOptions(c, version)
+// plan has a child plan the conversion and puts its tasks on the queue. Planned again, it gives the same plan, and finishes the
+// conversion when an earlier claim had done all tasks.
+func (u *unit) plan(ctx context.Context, c tracker.Conversion, version *ingestv1.Version) (finished bool, err error) {
+	options, err := u.options(c, version)
 	if err != nil {
-		return err
+		return false, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := u.holdLease(ctx, cancel, c)
-	defer stop()
-	dir, err := u.scratchDir(c)
+	ctx, release := u.holdLease(ctx, c, func(ctx context.Context) error {
+		return u.sendProgress(ctx, c, &ingestv1.ConversionProgress{Phase: "planning", TotalBytes: c.SourceSize})
+	})
+	defer release()
+	dir, leave, err := u.folders.of(c)
 	if err != nil {
-		return err
+		return false, err
 	}
-	planned, err := u.parent(u.objects(c.SourceKey, c.OutputPrefix)).Plan(ctx, options, worker.Source{Size: c.SourceSize, ETag: c.SourceETag}, dir)
+	defer leave()
+	o := u.objects(c.SourceKey, c.OutputPrefix)
+	planned, err := u.parent(c, o.sign(worker.PlanStep)).Plan(ctx, options, worker.Source{Size: c.SourceSize, ETag: c.SourceETag}, dir)
 	if err != nil {
-		return causeOf(ctx, err)
+		return false, causeOf(ctx, err)
 	}
 	if planned.Records > math.MaxInt32 {
-		return &failure{errorsv1.ErrorReason_LIMIT_EXCEEDED, fmt.Sprintf("The archive holds %d examples; a version takes at most %d. Split it into several datasets.", planned.Records, math.MaxInt32)}
+		return false, &failure{errorsv1.ErrorReason_LIMIT_EXCEEDED, fmt.Sprintf("The archive holds %d examples; a version takes at most %d. Split it into several datasets.", planned.Records, math.MaxInt32)}
 	}
 	c.PlanKey, c.PlanSize, c.Records, c.LeftOut = planned.Key, planned.Size, planned.Records, planned.LeftOut
 	todo, err := u.tracker.Begin(ctx, c, planned.TaskSize)
+	if errors.Is(err, tracker.ErrTaken) {
+		return false, errStale
+	}
 	if err != nil {
-		return err
+		return false, causeOf(ctx, err)
 	}
 	u.log.Info("planned", zap.String("version", c.Name), zap.String("format", planned.Format), zap.Int64("records", planned.Records), zap.Int("tasks", len(planned.TaskSize)))
-	if len(todo) == 0 { // All done by an earlier claim that was lost before its end.
-		return u.finish(ctx, c)
+	if len(todo) == 0 {
+		return true, causeOf(ctx, u.finish(ctx, c))
 	}
 	if err := u.sendTasks(ctx, c, todo); err != nil {
-		return err
+		return false, causeOf(ctx, err)
 	}
-	return u.tracker.Sent(ctx, c)
+	return false, causeOf(ctx, u.tracker.SetSent(ctx, c, true))
 }
 
-// holdLease reports `planning` until stopped. A stale fence cancels the work.
-func (u *unit) holdLease(ctx context.Context, cancel context.CancelCauseFunc, c tracker.Conversion) (stop func()) {
-	done := make(chan struct{})
-	go func() {
-		ticker := time.NewTicker(u.cfg.LeaseEvery)
-		defer ticker.Stop()
-		for {
-			err := u.sendProgress(ctx, c, &ingestv1.ConversionProgress{Phase: "planning", TotalBytes: c.SourceSize})
-			if errors.Is(err, errStale) {
-				cancel(err)
-				return
-			}
-			select {
-			case <-ticker.C:
-			case <-done:
-				return
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func() { close(done) }
+// leaseOut is when a lease that isn't renewed any more has run out.
+func (u *unit) leaseOut() time.Duration { return 4 * u.cfg.LeaseEvery }
+
+// parent makes the runner of the child process of a step.
+func (u *unit) parent(c tracker.Conversion, sign func(context.Context, worker.SignRequest) (worker.Signed, error)) worker.Parent {
+	const slowest = 4 << 20 // Bytes a second: whoever reads the source slower than that hangs.
+	return worker.Parent{
+		Executable: u.cfg.Worker, Limits: worker.DefaultLimits, Sign: sign,
+		Deadline: time.Hour + time.Duration(c.SourceSize/slowest)*time.Second,
+	}
 }
 
 type taskMessage struct {
@@ -199,13 +210,8 @@ func (u *unit) sendTasks(ctx context.Context, c tracker.Conversion, todo []int) 
 	return nil
 }
 
-func (u *unit) scratchDir(c tracker.Conversion) (string, error) {
-	dir := filepath.Join(u.cfg.Scratch, c.Project, filepath.FromSlash(c.Name))
-	return dir, os.MkdirAll(dir, 0o700)
-}
-
-// conversionOptions turns what the user chose into the engine's options. Zero values mean the defaults.
-func conversionOptions(c tracker.Conversion, version *ingestv1.Version) (convert.Options, error) {
+// options turns what the user chose into the engine's options. Zero values mean the defaults.
+func (u *unit) options(c tracker.Conversion, version *ingestv1.Version) (convert.Options, error) {
 	parts := strings.Split(version.GetName(), "/") // datasets/{d}/versions/{n}
 	number, err := strconv.Atoi(parts[len(parts)-1])
 	if err != nil || len(parts) != 4 {
@@ -213,7 +219,7 @@ func conversionOptions(c tracker.Conversion, version *ingestv1.Version) (convert
 	}
 	o := convert.DefaultOptions(strings.ReplaceAll(parts[1], "-", "_"))
 	chosen := version.GetConversion()
-	o.DatasetVersion, o.SourceETag, o.Format = number, c.SourceETag, chosen.GetFormat()
+	o.DatasetVersion, o.SourceETag, o.Format, o.ShardBytes = number, c.SourceETag, chosen.GetFormat(), u.cfg.ShardBytes
 	o.Seed = uint64(chosen.GetSeed()) //nolint:gosec // Any bits are a seed.
 	if f := chosen.GetSplitFractions(); f.GetTrain()+f.GetValidation()+f.GetTest() > 0 {
 		o.Splits = convert.Fractions{Train: f.GetTrain(), Validation: f.GetValidation(), Test: f.GetTest()}

@@ -38,7 +38,7 @@ type HTTP struct {
 }
 
 // NewHTTP makes a Source of an object whose size and ETag (as in the ETag header, with its quotes) are
-// known from a HEAD. A nil client means http.DefaultClient.
+// known from a HEAD. Without an ETag nothing is pinned, and nothing gives ErrChanged. A nil client means http.DefaultClient.
 func NewHTTP(client *http.Client, sign Sign, size int64, etag string) *HTTP {
 	if client == nil {
 		client = http.DefaultClient
@@ -104,7 +104,7 @@ func (h *HTTP) attempt(ctx context.Context, p []byte, off int64) (int, error) {
 	case res.StatusCode == http.StatusPartialContent:
 	case res.StatusCode == http.StatusOK && off == 0 && res.ContentLength == h.size:
 		// A store may answer a range that is the whole object with 200.
-	case res.StatusCode == http.StatusPreconditionFailed, res.StatusCode == http.StatusNotFound:
+	case h.etag != "" && (res.StatusCode == http.StatusPreconditionFailed || res.StatusCode == http.StatusNotFound):
 		return 0, backoff.Permanent(ErrChanged)
 	case res.StatusCode == http.StatusForbidden, res.StatusCode == http.StatusUnauthorized:
 		h.expire(signed)

@@ -31,6 +31,7 @@ const (
 // Main is the whole of a child process: it reads its job, does it, says what came of it and never returns.
 func Main() {
 	c := &child{encode: json.NewEncoder(os.Stdout), waiting: map[int]chan answer{}}
+	c.encode.SetEscapeHTML(false) // It would make a path of `<` six times as long.
 	input := bufio.NewScanner(os.Stdin)
 	input.Buffer(make([]byte, 0, 64<<10), maxLine)
 	var j job
@@ -115,7 +116,7 @@ func (c *child) do(ctx context.Context, j job) message {
 	var refused *reject.Error
 	switch {
 	case errors.As(err, &refused):
-		return message{Rejected: &rejected{Reason: refused.Reason, Message: refused.Message, Files: refused.Files}}
+		return message{Rejected: &rejected{Reason: refused.Reason, Message: refused.Message}}
 	case errors.Is(err, source.ErrChanged):
 		return message{Failed: &failed{Kind: sourceChanged, Error: err.Error()}}
 	case errors.Is(err, scratch.ErrFull):
@@ -225,8 +226,11 @@ func digest(path string) (hexSum string, size int64, err error) {
 	return hex.EncodeToString(sum.Sum(nil)), size, err
 }
 
-// Base64 turns a hex digest into the base64 that S3's checksum headers hold.
+// Base64 turns a hex SHA-256 into the base64 that S3's checksum headers hold. Without a whole one a PUT would be bound to nothing.
 func Base64(hexSum string) (string, error) {
 	raw, err := hex.DecodeString(hexSum)
+	if err == nil && len(raw) != sha256.Size {
+		err = fmt.Errorf("a SHA-256 has %d bytes, not %d", sha256.Size, len(raw))
+	}
 	return base64.StdEncoding.EncodeToString(raw), err
 }

@@ -15,12 +15,14 @@ type Limits struct {
 	FileBytes   uint64 `json:"file_bytes"`
 }
 
-// DefaultLimits serve sources of any size: a task's memory doesn't grow with the source.
-var DefaultLimits = Limits{MemoryBytes: 512 << 20, CPUSeconds: 4 * 3600, OpenFiles: 512, FileBytes: 1 << 43}
+// DefaultLimits serve sources of any size: a task's memory doesn't grow with the source. What needs most is a full validation of large
+// progressive JPEGs and two million tiny files; both end at 512 MiB and pass at 768, because RLIMIT_DATA counts what is mapped, not
+// what is in use.
+var DefaultLimits = Limits{MemoryBytes: 1 << 30, CPUSeconds: 4 * 3600, OpenFiles: 512, FileBytes: 1 << 43}
 
 // apply sets the limits on this process.
 func (l Limits) apply() error {
-	debug.SetMemoryLimit(int64(l.MemoryBytes / 5 * 2)) //nolint:gosec // Far below 2^63. The collector works harder long before the kernel refuses.
+	debug.SetMemoryLimit(int64(l.MemoryBytes / 4)) //nolint:gosec // Far below 2^63. The collector works harder long before the kernel refuses.
 	for resource, limit := range map[int]uint64{
 		unix.RLIMIT_DATA: l.MemoryBytes, unix.RLIMIT_CPU: l.CPUSeconds, unix.RLIMIT_NOFILE: l.OpenFiles, unix.RLIMIT_FSIZE: l.FileBytes, unix.RLIMIT_CORE: 0,
 	} {

@@ -26,6 +26,10 @@ const Argument = "converter-worker"
 const (
 	maxLine   = 64 << 20 // A task's result carries 8 bytes a record and the files left out.
 	stderrCap = 8 << 10
+
+	signsInFlight = 64
+	// lastWord is how long a child may take to end when it has said its result or nothing more.
+	lastWord = 2 * time.Second
 )
 
 // CrashError says that a child ended without a result: it was killed by a limit, or it panicked.
@@ -43,6 +47,8 @@ type Parent struct {
 	// Executable is the binary to run; empty means this one.
 	Executable string
 	Limits     Limits
+	// Deadline is how long a step may take; 0 means without end. A child that takes longer counts as crashed.
+	Deadline time.Duration
 	// Sign signs a URL for one object of the step at hand.
 	Sign func(context.Context, SignRequest) (Signed, error)
 	// Progress is told a few times a second how far a task is. May be nil.
@@ -58,14 +64,28 @@ type Source struct {
 // Plan plans a conversion and leaves the plan in S3. Errors are *reject.Error, source.ErrChanged, scratch.ErrFull, *CrashError, or others that may pass.
 func (p Parent) Plan(ctx context.Context, options convert.Options, src Source, scratchDir string) (*Planned, error) {
 	m, err := p.run(ctx, job{Step: PlanStep, Options: options, SourceSize: src.Size, SourceETag: src.ETag, Scratch: scratchDir})
-	return m.Planned, err
+	if err != nil {
+		return nil, err
+	}
+	if m.Planned == nil || m.Planned.Records < 1 || len(m.Planned.TaskSize) == 0 {
+		return nil, &CrashError{State: "its plan is empty"}
+	}
+	return m.Planned, nil
 }
 
 // Task runs one task of a plan that is in S3. Errors are as with Plan.
 func (p Parent) Task(ctx context.Context, index int, planSize int64, src Source, scratchDir string) (*convert.TaskResult, error) {
 	m, err := p.run(ctx, job{Step: TaskStep, Task: index, PlanSize: planSize, SourceSize: src.Size, SourceETag: src.ETag, Scratch: scratchDir})
-	return m.Result, err
+	if err != nil {
+		return nil, err
+	}
+	if m.Result == nil || m.Result.Task != index {
+		return nil, &CrashError{State: "its result is of another step"}
+	}
+	return m.Result, nil
 }
+
+var errDeadline = errors.New("it took too long")
 
 func (p Parent) run(ctx context.Context, j job) (message, error) {
 	j.Limits = p.Limits
@@ -76,10 +96,18 @@ func (p Parent) run(ctx context.Context, j job) (message, error) {
 			return message{}, err
 		}
 	}
-	cmd := exec.CommandContext(ctx, executable, Argument) //nolint:gosec // This binary.
-	cmd.Env = []string{"TMPDIR=" + j.Scratch}
-	cmd.WaitDelay = 2 * time.Second
+	work := ctx
+	if p.Deadline > 0 {
+		var cancel context.CancelFunc
+		work, cancel = context.WithTimeoutCause(ctx, p.Deadline, errDeadline)
+		defer cancel()
+	}
+	cmd := exec.CommandContext(work, executable, Argument) //nolint:gosec // This binary.
+	cmd.Env = environment(j.Scratch)
+	cmd.WaitDelay = lastWord
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C on a terminal is the parent's to handle.
+	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = kill
 	stderr := &tail{}
 	cmd.Stderr = stderr
 	stdin, err := cmd.StdinPipe()
@@ -93,18 +121,21 @@ func (p Parent) run(ctx context.Context, j job) (message, error) {
 	if err := cmd.Start(); err != nil {
 		return message{}, err
 	}
-	final, readErr := p.converse(ctx, j, stdin, stdout)
+	// What the child has started may outlive it and hold the pipe open.
+	defer context.AfterFunc(work, func() { _ = stdout.Close() })()
+	final, readErr := p.converse(work, j, stdin, stdout)
 	if readErr != nil {
-		_ = cmd.Process.Kill() // It speaks what we don't understand, or nothing any more.
+		_ = kill() // It speaks what we don't understand, or nothing any more.
 	}
-	_ = stdin.Close()
+	slow := time.AfterFunc(lastWord, func() { _ = kill() })
 	waitErr := cmd.Wait()
+	slow.Stop()
 	if err := ctx.Err(); err != nil {
 		return message{}, err
 	}
 	switch {
 	case final.Rejected != nil:
-		return message{}, &reject.Error{Reason: final.Rejected.Reason, Message: final.Rejected.Message, Files: final.Rejected.Files}
+		return message{}, &reject.Error{Reason: final.Rejected.Reason, Message: final.Rejected.Message}
 	case final.Failed != nil:
 		return message{}, final.Failed.asError()
 	case final.Planned != nil, final.Result != nil:
@@ -114,16 +145,31 @@ func (p Parent) run(ctx context.Context, j job) (message, error) {
 	if cmd.ProcessState != nil {
 		state = cmd.ProcessState.String()
 	}
-	return message{}, errors.Join(&CrashError{State: state, Stderr: stderr.String()}, readErr, waitErr)
+	return message{}, errors.Join(&CrashError{State: state, Stderr: stderr.String()}, context.Cause(work), readErr, waitErr)
 }
 
-// converse answers a child's requests until its last word or the end of its output.
-func (p Parent) converse(ctx context.Context, j job, stdin io.Writer, stdout io.Reader) (message, error) {
+// environment is the child's: no credentials, but where the certificates are by which it knows S3.
+func environment(scratchDir string) []string {
+	env := []string{"TMPDIR=" + scratchDir}
+	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// converse answers a child's requests until its last word or the end of its output, and closes its input.
+func (p Parent) converse(ctx context.Context, j job, stdin io.WriteCloser, stdout io.Reader) (message, error) {
+	var signing sync.WaitGroup
+	defer signing.Wait()
+	defer stdin.Close() //nolint:errcheck // A child that is gone has closed it.
 	var writing sync.Mutex
 	encode := json.NewEncoder(stdin)
 	if err := encode.Encode(j); err != nil {
 		return message{}, err
 	}
+	slots := make(chan struct{}, signsInFlight)
 	lines := bufio.NewScanner(stdout)
 	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
 	for lines.Scan() {
@@ -133,16 +179,18 @@ func (p Parent) converse(ctx context.Context, j job, stdin io.Writer, stdout io.
 		}
 		switch {
 		case m.Sign != nil:
-			go func(request SignRequest) {
-				reply := answer{ID: request.ID}
-				signed, err := p.Sign(ctx, request)
+			slots <- struct{}{} // Free again by the deadline at the latest, when the child dies.
+			signing.Go(func() {
+				defer func() { <-slots }()
+				reply := answer{ID: m.Sign.ID}
+				signed, err := p.Sign(ctx, *m.Sign)
 				if reply.Signed = signed; err != nil {
 					reply.Error = err.Error()
 				}
 				writing.Lock()
 				defer writing.Unlock()
 				_ = encode.Encode(reply) // A child that is gone needs no answer.
-			}(*m.Sign)
+			})
 		case m.Progress != nil:
 			if p.Progress != nil {
 				p.Progress(*m.Progress)

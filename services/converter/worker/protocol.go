@@ -88,7 +88,6 @@ type message struct {
 type rejected struct {
 	Reason  reject.Reason `json:"reason"`
 	Message string        `json:"message"`
-	Files   reject.List   `json:"files"`
 }
 
 type failed struct {

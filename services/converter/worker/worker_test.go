@@ -2,12 +2,16 @@ package worker_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +26,14 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == worker.Argument {
 		worker.Main()
+	}
+	if len(os.Args) == 3 && os.Args[1] == "parent" { // See TestParentsDeathEndsTheWorker.
+		p := worker.Parent{Executable: os.Args[2], Limits: worker.DefaultLimits, Sign: func(ctx context.Context, _ worker.SignRequest) (worker.Signed, error) {
+			<-ctx.Done()
+			return worker.Signed{}, ctx.Err()
+		}}
+		_, _ = p.Plan(context.Background(), convert.DefaultOptions("d"), worker.Source{Size: 1 << 20, ETag: `"e"`}, os.TempDir())
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -79,6 +91,10 @@ func TestCrashesAreTold(t *testing.T) {
 		"killed":              {"echo 'panic: index out of range' >&2; kill -SEGV $$", "index out of range"},
 		"ends without a word": {"exit 0", "exit status 0"},
 		"talks nonsense":      {"echo '{not json'; sleep 30", ""},
+		"never ends a line":   {"read -r line; exec tr '\\0' x </dev/zero", "token too long"},
+		"plans nothing":       {`read -r line; echo '{"planned":{}}'`, "plan is empty"},
+		"answers another":     {`read -r line; echo '{"result":{"task":7}}'`, "plan is empty"},
+		"says nothing at all": {"exec 1>&-; sleep 30", "killed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Now()
@@ -104,20 +120,118 @@ func TestMemoryLimitEndsTheWorker(t *testing.T) {
 	}
 }
 
+// A worker that doesn't end is ended: after its last word, and when its time is up.
+func TestWorkersThatHangAreEnded(t *testing.T) {
+	begin := time.Now()
+	p := worker.Parent{Executable: script(t, `read -r line; echo '{"planned":{"key":"k","records":1,"task_size":[1]}}'; exec sleep 60`)}
+	if err := plan(t, t.Context(), p, 10); err != nil {
+		t.Errorf("after its last word: %v", err)
+	}
+	p = worker.Parent{Executable: script(t, "sleep 60 & wait"), Deadline: 200 * time.Millisecond}
+	var crash *worker.CrashError
+	if err := plan(t, t.Context(), p, 10); !errors.As(err, &crash) || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("after its time: %v", err)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("the parent waited for %v", took)
+	}
+}
+
+// Requests that nobody reads the answers of don't pile up, and don't hold the parent.
+func TestWorkerThatOnlyAsks(t *testing.T) {
+	p := worker.Parent{
+		Executable: script(t, `exec yes '{"sign":{"id":1,"object":"source"}}'`), Deadline: time.Second,
+		Sign: func(context.Context, worker.SignRequest) (worker.Signed, error) {
+			return worker.Signed{URL: strings.Repeat("x", 4096)}, nil
+		},
+	}
+	before := runtime.NumGoroutine()
+	var crash *worker.CrashError
+	if err := plan(t, t.Context(), p, 10); !errors.As(err, &crash) {
+		t.Errorf("%v", err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines are left of %d before", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// A task's result may be larger than any pipe holds, with requests and answers under way meanwhile.
+func TestLargeResults(t *testing.T) {
+	hashes := base64.StdEncoding.EncodeToString(make([]byte, 16<<20))
+	big := filepath.Join(t.TempDir(), "result")
+	text := `{"sign":{"id":1,"object":"plan"}}` + "\n" + `{"result":{"task":3,"shards":[{"name":"s","hashes":"` + hashes + `"}]}}` + "\n"
+	if err := os.WriteFile(big, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := worker.Parent{Executable: script(t, "read -r line; exec cat "+big), Sign: func(context.Context, worker.SignRequest) (worker.Signed, error) {
+		return worker.Signed{URL: strings.Repeat("x", 1<<20)}, nil // Never read.
+	}}
+	result, err := p.Task(t.Context(), 3, 1, worker.Source{}, t.TempDir())
+	if err != nil || len(result.Shards[0].Hashes) != 16<<20 {
+		t.Errorf("%v", err)
+	}
+	var crash *worker.CrashError
+	if _, err := p.Task(t.Context(), 4, 1, worker.Source{}, t.TempDir()); !errors.As(err, &crash) {
+		t.Errorf("the result of another task: %v", err)
+	}
+}
+
+// A worker whose parent was killed, and so could end nothing, ends by itself.
+func TestParentsDeathEndsTheWorker(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	parent := exec.CommandContext(t.Context(), self, "parent", script(t, fmt.Sprintf("echo $$ > %s.tmp; mv %s.tmp %s; exec %s $1", pidFile, pidFile, pidFile, self))) //nolint:gosec // This binary.
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := readPID(t, pidFile)
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	gone(t, pid)
+}
+
+func readPID(t *testing.T, file string) int {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		text, err := os.ReadFile(file) //nolint:gosec // The test's own.
+		if pid, _ := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && pid > 0 {
+			return pid
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the worker didn't start")
+		}
+	}
+}
+
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(state), ") Z ") { // Nobody may be there to reap an orphan.
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d is still there", pid)
+		}
+	}
+}
+
 func TestCancelEndsTheWorker(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	done := make(chan error, 1)
 	go func() {
-		done <- plan(t, ctx, worker.Parent{Executable: script(t, fmt.Sprintf("echo $$ > %s; exec sleep 60", pidFile))}, 10)
+		// What the worker has started is ended with it.
+		done <- plan(t, ctx, worker.Parent{Executable: script(t, fmt.Sprintf("sleep 60 & echo $! > %s; wait", pidFile))}, 10)
 	}()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		if _, err := os.Stat(pidFile); err == nil || time.Now().After(deadline) {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	pid := readPID(t, pidFile)
 	cancel()
 	select {
 	case err := <-done:
@@ -127,4 +241,5 @@ func TestCancelEndsTheWorker(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the worker goes on after its work was cancelled")
 	}
+	gone(t, pid)
 }

@@ -4,11 +4,9 @@ package tracker
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"io/fs"
-	"time"
 
 	"github.com/trainyard/trainyard/services/internal/store"
 	"github.com/uptrace/bun"
@@ -32,9 +30,7 @@ type Conversion struct {
 	OutputPrefix string `bun:"output_prefix"`
 	Records      int64  `bun:"records"`
 	LeftOut      int64  `bun:"left_out"` // By the plan.
-	Sent         bool   `bun:"sent"`     // All its tasks are on the queue.
-	Touched      int64  `bun:"touched"`  // When it last got further, in microseconds.
-	Over         bool   `bun:"over"`
+	Sent         bool   `bun:"sent"`     // All tasks are on the queue.
 }
 
 // Task is one task of a conversion and how far it is.
@@ -49,6 +45,7 @@ type Task struct {
 	Examples int64  `bun:"examples"`
 	LeftOut  int64  `bun:"left_out"`
 	Read     int64  `bun:"read"`
+	LastTry  bool   `bun:"last_try"` // Its message was given out for the last time and isn't settled.
 }
 
 // Progress sums up a conversion's tasks.
@@ -74,41 +71,45 @@ func Open(ctx context.Context, dsn string) (*Tracker, error) {
 // Close closes the database.
 func (t *Tracker) Close() error { return t.db.Close() }
 
+// ErrTaken says that a newer claim has begun the conversion.
+var ErrTaken = errors.New("a newer claim has begun the conversion")
+
 // Begin notes a planned conversion and gives the tasks that are still to be done. When the same plan was begun before, by a claim that
-// was lost, what is done stays done: the shards are the same to the byte.
+// was lost, what is done stays done: the shards are the same to the byte. ErrTaken when a newer claim was here first.
 func (t *Tracker) Begin(ctx context.Context, c Conversion, taskBytes []int64) (todo []int, err error) {
+	c.Sent = false
 	err = t.db.InTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		todo = todo[:0]
-		c.Sent = false
-		if c.Touched, err = t.db.Now(ctx, tx); err != nil {
+		// Two claims at once take turns by the row, which therefore must exist: a read before it is locked would tell of the past.
+		if _, err := tx.NewInsert().Model(&Conversion{Project: c.Project, Name: c.Name}).On("CONFLICT (project, name) DO NOTHING").Exec(ctx); err != nil {
 			return err
 		}
-		var before Conversion
-		err := tx.NewSelect().Model(&before).Where("project = ? AND name = ?", c.Project, c.Name).Scan(ctx)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-		case err != nil:
+		mine, err := tx.NewUpdate().Model(&c).Column("fence").WherePK().Where("fence <= ?", c.Fence).Exec(ctx)
+		if err != nil {
 			return err
-		case before.Fence > c.Fence:
-			return nil // Somebody claimed it after us: nothing is ours to do.
-		case before.PlanKey != c.PlanKey:
+		}
+		if n, err := mine.RowsAffected(); err != nil {
+			return err
+		} else if n == 0 {
+			return ErrTaken
+		}
+		var planBefore string
+		if err := tx.NewSelect().Model(&c).Column("plan_key").WherePK().Scan(ctx, &planBefore); err != nil {
+			return err
+		}
+		if planBefore != c.PlanKey {
 			if _, err := tx.NewDelete().Model((*Task)(nil)).Where("project = ? AND name = ?", c.Project, c.Name).Exec(ctx); err != nil {
 				return err
 			}
 		}
-		_, err = tx.NewInsert().Model(&c).On("CONFLICT (project, name) DO UPDATE").
-			Set("fence = EXCLUDED.fence, plan_key = EXCLUDED.plan_key, plan_size = EXCLUDED.plan_size, source_key = EXCLUDED.source_key").
-			Set("source_size = EXCLUDED.source_size, source_etag = EXCLUDED.source_etag, output_prefix = EXCLUDED.output_prefix").
-			Set("records = EXCLUDED.records, left_out = EXCLUDED.left_out, over = EXCLUDED.over").
-			Set("sent = EXCLUDED.sent, touched = EXCLUDED.touched").Exec(ctx)
-		if err != nil {
+		if _, err := tx.NewUpdate().Model(&c).WherePK().Exec(ctx); err != nil {
 			return err
 		}
 		tasks := make([]Task, len(taskBytes))
 		for i, n := range taskBytes {
 			tasks[i] = Task{Project: c.Project, Name: c.Name, Task: i, Bytes: n}
 		}
-		if _, err := tx.NewInsert().Model(&tasks).On("CONFLICT (project, name, task) DO NOTHING").Exec(ctx); err != nil {
+		if _, err := tx.NewInsert().Model(&tasks).On("CONFLICT (project, name, task) DO UPDATE").Set("last_try = EXCLUDED.last_try").Exec(ctx); err != nil {
 			return err
 		}
 		return tx.NewSelect().Model((*Task)(nil)).Column("task").
@@ -117,33 +118,36 @@ func (t *Tracker) Begin(ctx context.Context, c Conversion, taskBytes []int64) (t
 	return todo, err
 }
 
-// Get gives a conversion; sql.ErrNoRows when there is none.
+// SetSent notes whether a claim's tasks are all on the queue.
+func (t *Tracker) SetSent(ctx context.Context, c Conversion, sent bool) error {
+	c.Sent = sent
+	_, err := t.db.NewUpdate().Model(&c).Column("sent").WherePK().Where("fence = ?", c.Fence).Exec(ctx)
+	return err
+}
+
+// Get gives a conversion; sql.ErrNoRows (database/sql) when there is none.
 func (t *Tracker) Get(ctx context.Context, project, name string) (Conversion, error) {
 	var c Conversion
 	err := t.db.NewSelect().Model(&c).Where("project = ? AND name = ?", project, name).Scan(ctx)
 	return c, err
 }
 
-// Sent notes that a claim's tasks are all on the queue.
-func (t *Tracker) Sent(ctx context.Context, c Conversion) error {
-	_, err := t.db.NewUpdate().Model((*Conversion)(nil)).Set("sent = ?", true).
-		Where("project = ? AND name = ? AND fence = ?", c.Project, c.Name, c.Fence).Exec(ctx)
+// Update notes how far a task of a plan is. A task that is done stays as it is; so does one of another plan, for
+// which a worker of a lost claim may still be at work.
+func (t *Tracker) Update(ctx context.Context, planKey string, task Task) error {
+	q := t.db.NewUpdate().Model(&task).Column("examples", "left_out", "read", "done")
+	if task.Done {
+		q = t.db.NewUpdate().Model(&task).Column("examples", "left_out", "done").Set("read = bytes")
+	}
+	_, err := q.WherePK().Where("NOT done").
+		Where("EXISTS (SELECT 1 FROM conversions WHERE project = ? AND name = ? AND plan_key = ?)", task.Project, task.Name, planKey).Exec(ctx)
 	return err
 }
 
-// Update notes how far a task is.
-func (t *Tracker) Update(ctx context.Context, task Task) error {
-	now, err := t.db.Now(ctx, t.db)
-	if err != nil {
-		return err
-	}
-	return t.db.InTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.NewUpdate().Model(&task).Column("examples", "left_out", "read", "done").WherePK().Where("NOT done").Exec(ctx); err != nil {
-			return err
-		}
-		_, err := tx.NewUpdate().Model((*Conversion)(nil)).Set("touched = ?", now).Where("project = ? AND name = ?", task.Project, task.Name).Exec(ctx)
-		return err
-	})
+// SetLastTry notes that a task's message was given out for the last time, or that it was settled well after all.
+func (t *Tracker) SetLastTry(ctx context.Context, c Conversion, task int, last bool) error {
+	_, err := t.db.NewUpdate().Model(&Task{Project: c.Project, Name: c.Name, Task: task, LastTry: last}).Column("last_try").WherePK().Exec(ctx)
+	return err
 }
 
 // IsDone tells whether a task is done.
@@ -164,30 +168,34 @@ func (t *Tracker) Progress(ctx context.Context, project, name string) (Progress,
 	return p, err
 }
 
-// keepFor is how long a conversion that gets no further is believed to have messages on the queue.
-const keepFor = 30 * time.Minute
-
-// Running lists the conversions that messages on the queue will bring to their end. Others must be claimed anew, so that their tasks are
-// sent again: a crash came before all were sent, or their messages were given out too often and lie with the dead letters.
-func (t *Tracker) Running(ctx context.Context) ([]Conversion, error) {
-	now, err := t.db.Now(ctx, t.db)
-	if err != nil {
-		return nil, err
-	}
+// List gives all conversions that haven't ended.
+func (t *Tracker) List(ctx context.Context) ([]Conversion, error) {
 	var list []Conversion
-	err = t.db.NewSelect().Model(&list).Where("sent AND NOT over AND touched > ?", now-keepFor.Microseconds()).Scan(ctx)
+	err := t.db.NewSelect().Model(&list).Scan(ctx)
 	return list, err
 }
 
-// End notes that a conversion is over and forgets its tasks.
+// Kept tells whether messages on the queue will bring a conversion to its end. They don't when a crash came before all were sent, or
+// when one was given out for the last time and not settled. Such a conversion must be claimed anew, so that its tasks are sent again.
+func (t *Tracker) Kept(ctx context.Context, c Conversion) (bool, error) {
+	if !c.Sent {
+		return false, nil
+	}
+	lost, err := t.db.NewSelect().Model((*Task)(nil)).Where("project = ? AND name = ? AND last_try", c.Project, c.Name).Exists(ctx)
+	return !lost, err
+}
+
+// End forgets a conversion, unless a newer claim has begun it again.
 func (t *Tracker) End(ctx context.Context, c Conversion) error {
 	return t.db.InTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.NewDelete().Model((*Task)(nil)).Where("project = ? AND name = ?", c.Project, c.Name).
-			Where("EXISTS (SELECT 1 FROM conversions WHERE project = ? AND name = ? AND fence = ?)", c.Project, c.Name, c.Fence).Exec(ctx); err != nil {
+		ended, err := tx.NewDelete().Model(&c).WherePK().Where("fence <= ?", c.Fence).Exec(ctx)
+		if err != nil {
 			return err
 		}
-		_, err := tx.NewUpdate().Model((*Conversion)(nil)).Set("over = ?", true).
-			Where("project = ? AND name = ? AND fence = ?", c.Project, c.Name, c.Fence).Exec(ctx)
+		if n, err := ended.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		_, err = tx.NewDelete().Model((*Task)(nil)).Where("project = ? AND name = ?", c.Project, c.Name).Exec(ctx)
 		return err
 	})
 }

@@ -12,8 +12,6 @@ CREATE TABLE conversions (
     records       BIGINT NOT NULL,
     left_out      BIGINT NOT NULL,
     sent          BOOLEAN NOT NULL,
-    touched       BIGINT NOT NULL,
-    over          BOOLEAN NOT NULL,
     PRIMARY KEY (project, name)
 );
 
@@ -26,6 +24,7 @@ CREATE TABLE tasks (
     examples BIGINT NOT NULL,
     left_out BIGINT NOT NULL,
     read     BIGINT NOT NULL,
+    last_try BOOLEAN NOT NULL,
     PRIMARY KEY (project, name, task)
 );
 
