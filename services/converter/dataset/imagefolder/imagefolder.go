@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/dataset/folder"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
 )
@@ -66,8 +67,9 @@ func (Reader) Detect(files dataset.Files) dataset.Match {
 
 // Index implements dataset.Reader.
 func (Reader) Index(ctx context.Context, files dataset.Files, found dataset.Listener) (dataset.Index, error) {
-	l := findLayout(files)
-	classes, err := l.classNames(files)
+	layout := folder.Find(files, func(path string) bool { k := kindOf(path); return k == imaged || k == unread })
+	classes, err := layout.Classes(files, func(path string) bool { return kindOf(path) == imaged },
+		"put the images of each class into a folder of its own, for example cats/1.jpg and dogs/1.jpg.")
 	if err != nil {
 		return dataset.Index{}, err
 	}
@@ -92,15 +94,15 @@ func (Reader) Index(ctx context.Context, files dataset.Files, found dataset.List
 			continue
 		case imaged:
 		}
-		p := l.place(f.Path)
-		label, ok := labels[p.class]
+		p := layout.Place(f.Path)
+		label, ok := labels[p.Class]
 		switch {
 		case !ok:
 			found.LeaveOut(i, reject.NoClassFolder, "the image lies outside of the class folders, so it has no label")
 		case f.Size == 0:
 			found.LeaveOut(i, reject.EmptyFile, "the file is empty")
 		default:
-			found.Record(dataset.Record{File: i, Key: p.key, Label: label, Split: p.split})
+			found.Record(dataset.Record{File: i, Key: p.Key, Label: label, Split: p.Split})
 		}
 	}
 	return dataset.Index{Classes: classes}, nil

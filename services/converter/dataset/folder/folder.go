@@ -1,4 +1,7 @@
-package imagefolder
+// Package folder finds class folders: one folder of files for each class, its name being the label, below any
+// number of folders that wrap the whole and, where the upload has them, folders named after the splits. It is the
+// layout of Keras's *_dataset_from_directory, torchvision's ImageFolder, Hugging Face's AudioFolder and TFDS's ImageFolder.
+package folder
 
 import (
 	"fmt"
@@ -16,19 +19,20 @@ const (
 	maxClassNameBytes = 256
 )
 
-// layout says where the class folders are: below the root, a common folder that wraps everything,
+// Layout says where the class folders are: below the root, a common folder that wraps everything,
 // and, if splits is set, below split folders in it.
-type layout struct {
+type Layout struct {
 	root   string // "" or a path with a final slash
 	splits bool
+	isData func(path string) bool
 }
 
-// findLayout looks at where the images are. Folders that hold just one folder with images wrap the dataset
-// (digits/0/x.png) and are skipped as long as the one folder has folders of images itself; images that lie beside it are strays.
-// If then all folders are named like splits, at least two of them, and have folders of images, they are the splits.
+// Find looks at where the files are that isData tells to be meant as data. Folders that hold just one folder with data wrap the dataset
+// (digits/0/x.png) and are skipped as long as the one folder has folders of data itself; data that lie beside it are strays.
+// If then all folders are named like splits, at least two of them, and have folders of data, they are the splits.
 // A single folder named train says nothing about a split and counts as a wrapper.
-func findLayout(files dataset.Files) layout {
-	var l layout
+func Find(files dataset.Files, isData func(path string) bool) Layout {
+	l := Layout{isData: isData}
 	for {
 		only, several, deeper := "", false, false
 		for i := range files.Len() {
@@ -56,15 +60,13 @@ func findLayout(files dataset.Files) layout {
 	return l
 }
 
-// below returns the rest of an image's path below the root.
-func (l layout) below(path string) (string, bool) {
-	if k := kindOf(path); k != imaged && k != unread {
-		return "", false
-	}
-	return strings.CutPrefix(path, l.root)
+// below returns the rest of a data file's path below the root.
+func (l Layout) below(path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, l.root)
+	return rest, ok && l.isData(path)
 }
 
-func (l layout) hasSplits(files dataset.Files) bool {
+func (l Layout) hasSplits(files dataset.Files) bool {
 	seen := make(map[dataset.Split]bool)
 	for i := range files.Len() {
 		rest, ok := l.below(files.At(i).Path)
@@ -75,7 +77,7 @@ func (l layout) hasSplits(files dataset.Files) bool {
 		if !isDir {
 			continue
 		}
-		split := splitOf(dir)
+		split := dataset.SplitNamed(dir)
 		if split == dataset.NoSplit || !strings.Contains(rest, "/") {
 			return false
 		}
@@ -84,54 +86,44 @@ func (l layout) hasSplits(files dataset.Files) bool {
 	return len(seen) > 1
 }
 
-// splitOf tells the split from a folder's name, in the spellings that are in use.
-func splitOf(dir string) dataset.Split {
-	switch strings.ToLower(dir) {
-	case "train", "training":
-		return dataset.Train
-	case "validation", "valid", "val":
-		return dataset.Validation
-	case "test", "testing":
-		return dataset.Test
-	}
-	return dataset.NoSplit
+// Place is what a file's path says.
+type Place struct {
+	Split dataset.Split
+	Class string // "" for a file outside of the class folders
+	Key   string // the path below the root, which doesn't depend on how the upload was wrapped
 }
 
-// placed is what an image's path says.
-type placed struct {
-	split      dataset.Split
-	class, key string // class is "" for an image outside of the class folders
-}
-
-func (l layout) place(path string) placed {
+// Place tells what a file's path says.
+func (l Layout) Place(path string) Place {
 	rest, ok := strings.CutPrefix(path, l.root)
 	if !ok {
-		return placed{}
+		return Place{}
 	}
-	p := placed{key: rest}
+	p := Place{Key: rest}
 	if l.splits {
 		var dir string
 		dir, rest, _ = strings.Cut(rest, "/")
-		p.split = splitOf(dir)
+		p.Split = dataset.SplitNamed(dir)
 	}
 	if class, _, ok := strings.Cut(rest, "/"); ok {
-		p.class = class
+		p.Class = class
 	}
 	return p
 }
 
-// classNames collects the classes, sorted by bytes as Keras and TFDS do, and checks that each can be
-// told from the others and stands in a file of one name a line.
-func (l layout) classNames(files dataset.Files) ([]string, error) {
+// Classes collects the classes of the files that isRead tells to be candidates for records, sorted by bytes as Keras and TFDS do, and
+// checks that each can be told from the others and stands in a file of one name a line. A *reject.Error says why they
+// can't be, and ends with expected, which says what the folders should look like, as a command.
+func (l Layout) Classes(files dataset.Files, isRead func(path string) bool, expected string) ([]string, error) {
 	seen := make(map[string]string) // by folded name
 	last := ""                      // archives are mostly in order, so most files need no further look
 	for i := range files.Len() {
 		f := files.At(i)
-		if kindOf(f.Path) != imaged {
+		if !isRead(f.Path) {
 			continue
 		}
-		class := l.place(f.Path).class
-		if class == last {
+		class := l.Place(f.Path).Class
+		if class == "" || class == last {
 			continue
 		}
 		last = class
@@ -159,14 +151,12 @@ func (l layout) classNames(files dataset.Files) ([]string, error) {
 	}
 	slices.Sort(classes)
 	if len(classes) < 2 {
-		return nil, tooFew(classes)
+		return nil, tooFew(classes, expected)
 	}
 	return classes, nil
 }
 
-const expected = "put the images of each class into a folder of its own, for example cats/1.jpg and dogs/1.jpg."
-
-func tooFew(classes []string) error {
+func tooFew(classes []string, expected string) error {
 	found := "no class folder"
 	if len(classes) == 1 {
 		found = fmt.Sprintf("only one class folder, %q", classes[0])
