@@ -140,6 +140,7 @@ type Block struct {
 	Labels   []int32 // of each row for stratified splits, -1 where there is none; nil if unknown. Any numbering will do.
 	Key      string  // identifies the file within the dataset, however the upload was wrapped
 	Split    Split   // where the upload itself says so
+	Meta     []byte  // for the Encoder: what other files say of the rows, in a form of the format's own
 }
 
 // BlockBytes is how long a block should be.
@@ -240,8 +241,9 @@ type Encoder interface {
 type Item struct {
 	Path  string // in the archive; of the first part
 	Row   int64  // the row's number as shown to users; 0 of a record that isn't a row
+	Index int    // of the row within its block, from 0
 	Label int    // as Index said; -1 of rows
-	Meta  []byte
+	Meta  []byte // of the record or of its block
 }
 
 // Body is a record's data.

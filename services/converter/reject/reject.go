@@ -8,6 +8,7 @@
 package reject
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -55,6 +56,8 @@ const (
 	TruncatedImage         Reason = "TRUNCATED_IMAGE"
 	MalformedImage         Reason = "MALFORMED_IMAGE"
 
+	OwnerLeftOut Reason = "OWNER_LEFT_OUT" // of annotations: their picture was left out
+
 	// SystemFile and NotData are left out without being held against the upload; see Counts.
 	SystemFile Reason = "SYSTEM_FILE"
 	NotData    Reason = "NOT_DATA"
@@ -87,9 +90,21 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// File is one file left out. As an error it is returned by whatever looked at the file.
+// Kind says what was left out.
+type Kind string
+
+// The kinds. A file is the default and not written out.
+const (
+	WholeFile  Kind = ""
+	Row        Kind = "row"
+	Annotation Kind = "annotation"
+)
+
+// File is one file left out, or a row or an annotation of it. As an error it is returned by whatever looked at the file.
 type File struct {
 	Path    string `json:"path"`
+	Kind    Kind   `json:"kind,omitempty"`
+	Where   int64  `json:"where,omitempty"` // line, number or id of a row or an annotation
 	Reason  Reason `json:"reason"`
 	Message string `json:"message"`
 }
@@ -100,7 +115,19 @@ func NewFile(path string, r Reason, format string, args ...any) *File {
 	return &File{Path: printable(path), Reason: r, Message: fmt.Sprintf(format, args...)}
 }
 
-func (f *File) Error() string { return fmt.Sprintf("%s: %s: %s", f.Path, f.Reason, f.Message) }
+// NewRow makes a File for a row.
+func NewRow(path string, row int64, r Reason, format string, args ...any) *File {
+	f := NewFile(path, r, format, args...)
+	f.Kind, f.Where = Row, row
+	return f
+}
+
+func (f *File) Error() string {
+	if f.Kind != WholeFile {
+		return fmt.Sprintf("%s: %s %d: %s: %s", f.Path, f.Kind, f.Where, f.Reason, f.Message)
+	}
+	return fmt.Sprintf("%s: %s: %s", f.Path, f.Reason, f.Message)
+}
 
 // maxPath is how much of a path a report shows; longer ones are refused as BadPath anyway.
 const maxPath = 1024
@@ -120,79 +147,124 @@ func printable(path string) string {
 // MaxListed is how many files a List names; beyond that it only counts.
 const MaxListed = 10_000
 
-// List is the files left out: all of them counted by reason, the first MaxListed named.
-// Its memory is bounded whatever the upload. The zero value is ready to use.
-type List struct {
-	Files  []File           `json:"files,omitempty"`
-	Counts map[Reason]int64 `json:"counts,omitempty"`
+// Counts are numbers by reason.
+type Counts map[Reason]int64
+
+func (c *Counts) add(r Reason, n int64) {
+	if *c == nil {
+		*c = make(Counts)
+	}
+	(*c)[r] += n
 }
 
-// Add notes one file.
-func (l *List) Add(f *File) {
-	if l.Counts == nil {
-		l.Counts = make(map[Reason]int64)
+// Total counts all.
+func (c Counts) Total() int64 {
+	var n int64
+	for _, v := range c {
+		n += v
 	}
-	l.Counts[f.Reason]++
+	return n
+}
+
+// Bad counts those whose reason Counts.
+func (c Counts) Bad() int64 {
+	var n int64
+	for r, v := range c {
+		if r.Counts() {
+			n += v
+		}
+	}
+	return n
+}
+
+// List is what was left out: all of it counted by reason, the first MaxListed named.
+// Its memory is bounded whatever the upload. The zero value is ready to use.
+type List struct {
+	Files       []File `json:"files,omitempty"` // and rows and annotations
+	Counts      Counts `json:"counts,omitempty"`
+	Rows        Counts `json:"rows,omitempty"`
+	Annotations Counts `json:"annotations,omitempty"`
+}
+
+func (l *List) counts(k Kind) *Counts {
+	switch k {
+	case Row:
+		return &l.Rows
+	case Annotation:
+		return &l.Annotations
+	case WholeFile:
+	}
+	return &l.Counts
+}
+
+// Add notes one file, row or annotation.
+func (l *List) Add(f *File) {
+	l.counts(f.Kind).add(f.Reason, 1)
 	if len(l.Files) < MaxListed {
 		l.Files = append(l.Files, *f)
 	}
 }
 
+// AddCount notes n of a kind without naming them, such as the annotations of a picture that is named itself.
+func (l *List) AddCount(k Kind, r Reason, n int64) {
+	if n > 0 {
+		l.counts(k).add(r, n)
+	}
+}
+
 // Merge adds another list to this one.
 func (l *List) Merge(other List) {
-	for r, n := range other.Counts {
-		if l.Counts == nil {
-			l.Counts = make(map[Reason]int64)
+	for _, k := range []Kind{WholeFile, Row, Annotation} {
+		for r, n := range *other.counts(k) {
+			l.counts(k).add(r, n)
 		}
-		l.Counts[r] += n
 	}
 	room := min(MaxListed-len(l.Files), len(other.Files))
 	l.Files = append(l.Files, other.Files[:room]...)
 }
 
-// Total counts all files left out.
-func (l *List) Total() int64 {
-	var n int64
-	for _, c := range l.Counts {
-		n += c
-	}
-	return n
+// Clone returns a List that shares nothing with this one.
+func (l List) Clone() List {
+	return List{Files: slices.Clone(l.Files), Counts: maps.Clone(l.Counts), Rows: maps.Clone(l.Rows), Annotations: maps.Clone(l.Annotations)}
 }
 
-// Bad counts the files whose reason Counts.
-func (l *List) Bad() int64 {
-	var n int64
-	for r, c := range l.Counts {
-		if r.Counts() {
-			n += c
-		}
-	}
-	return n
-}
+// Total counts the files and rows left out.
+func (l *List) Total() int64 { return l.Counts.Total() + l.Rows.Total() }
 
-// Sort puts the named files in order of path, then reason.
+// Bad counts the files and rows whose reason Counts.
+func (l *List) Bad() int64 { return l.Counts.Bad() + l.Rows.Bad() }
+
+// Sort puts what is named in order of path, place, then reason.
 func (l *List) Sort() {
 	slices.SortFunc(l.Files, func(a, b File) int {
-		if c := strings.Compare(a.Path, b.Path); c != 0 {
-			return c
-		}
-		return strings.Compare(string(a.Reason), string(b.Reason))
+		return cmp.Or(strings.Compare(a.Path, b.Path), cmp.Compare(a.Where, b.Where), strings.Compare(string(a.Reason), string(b.Reason)), strings.Compare(a.Message, b.Message))
 	})
 }
 
 // Examples describes the list in a few words for an error message: the counts by reason and the first bad files.
 func (l *List) Examples(limit int) string {
+	var all Counts
+	for _, c := range []Counts{l.Counts, l.Rows, l.Annotations} {
+		for r, n := range c {
+			all.add(r, n)
+		}
+	}
 	var parts []string
-	for _, r := range slices.Sorted(maps.Keys(l.Counts)) {
+	for _, r := range slices.Sorted(maps.Keys(all)) {
 		if r.Counts() {
-			parts = append(parts, fmt.Sprintf("%d %s", l.Counts[r], r))
+			parts = append(parts, fmt.Sprintf("%d %s", all[r], r))
 		}
 	}
 	var names []string
 	for _, f := range l.Files {
-		if f.Reason.Counts() && len(names) < limit {
-			names = append(names, fmt.Sprintf("%q (%s)", f.Path, f.Message))
+		if !f.Reason.Counts() || len(names) == limit {
+			continue
 		}
+		place := fmt.Sprintf("%q", f.Path)
+		if f.Kind != WholeFile {
+			place += fmt.Sprintf(" %s %d", f.Kind, f.Where)
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", place, f.Message))
 	}
 	return strings.Join(parts, ", ") + "; for example " + strings.Join(names, "; ")
 }
