@@ -55,6 +55,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/datasets/{parent}/versions/{parent_1}/examples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Reads examples of a READY version back from its shards, decoded, in the order of the shards. */
+        get: operations["ConverterService_ListExamples"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/datasets": {
         parameters: {
             query?: never;
@@ -435,14 +452,194 @@ export interface components {
             /** @description A developer-facing error message. */
             message?: string;
         };
+        /** @description An example as it lies in a shard. */
+        "trainyard.converter.v1.Example": {
+            /** @description Its class, where examples have one. */
+            class?: string;
+            /** @description Its features by name. */
+            features?: components["schemas"]["trainyard.converter.v1.Feature"][];
+            /** @description As TensorFlow Datasets has it in `tfds_id`: its shard's file name, two underscores and its place in the shard. */
+            id?: string;
+            /**
+             * Format: int64
+             * @description Its place in the shard, from 0.
+             */
+            index?: string;
+            /** @description Its shard's file name. */
+            shard?: string;
+            /**
+             * Format: int64
+             * @description Its bytes in the shard.
+             */
+            sizeBytes?: string;
+            /** @description Its split. */
+            split?: string;
+        };
+        /** @description A feature of an example: what it holds, or the beginning of it. */
+        "trainyard.converter.v1.Feature": {
+            /** @description Sound. */
+            audio?: components["schemas"]["trainyard.converter.v1.Feature.Audio"];
+            /** @description Bytes that are neither text nor picture. */
+            blobs?: components["schemas"]["trainyard.converter.v1.Feature.Blobs"];
+            /** @description Boxes in the example's picture. */
+            boxes?: components["schemas"]["trainyard.converter.v1.Feature.Boxes"];
+            /** @description Numbers. */
+            floats?: components["schemas"]["trainyard.converter.v1.Feature.Floats"];
+            /** @description A picture. */
+            image?: components["schemas"]["trainyard.converter.v1.Feature.Image"];
+            /** @description Whole numbers and truth values. */
+            ints?: components["schemas"]["trainyard.converter.v1.Feature.Ints"];
+            /** @description Classes. */
+            labels?: components["schemas"]["trainyard.converter.v1.Feature.Labels"];
+            /** @description Its name; parts are set apart by slashes, such as `objects/bbox`. */
+            name?: string;
+            /** @description Texts. */
+            texts?: components["schemas"]["trainyard.converter.v1.Feature.Texts"];
+            /**
+             * Format: int64
+             * @description How many values it holds, boxes being one each; of sound it is the samples of all channels. `value` shows the first of them.
+             */
+            valueCount?: string;
+        } & (Record<string, never> | {
+            ints: components["schemas"]["trainyard.converter.v1.Feature.Ints"];
+        } | {
+            floats: components["schemas"]["trainyard.converter.v1.Feature.Floats"];
+        } | {
+            texts: components["schemas"]["trainyard.converter.v1.Feature.Texts"];
+        } | {
+            blobs: components["schemas"]["trainyard.converter.v1.Feature.Blobs"];
+        } | {
+            labels: components["schemas"]["trainyard.converter.v1.Feature.Labels"];
+        } | {
+            image: components["schemas"]["trainyard.converter.v1.Feature.Image"];
+        } | {
+            boxes: components["schemas"]["trainyard.converter.v1.Feature.Boxes"];
+        } | {
+            audio: components["schemas"]["trainyard.converter.v1.Feature.Audio"];
+        });
+        /** @description Sound. */
+        "trainyard.converter.v1.Feature.Audio": {
+            /**
+             * Format: int32
+             * @description Channels.
+             */
+            channels?: number;
+            /**
+             * Format: int32
+             * @description Samples a second of one channel.
+             */
+            sampleRate?: number;
+            /**
+             * Format: double
+             * @description Its length.
+             */
+            seconds?: number;
+        };
+        /** @description Bytes. */
+        "trainyard.converter.v1.Feature.Blobs": {
+            /** @description The bytes that each of the first 64 has. */
+            sizes?: string[];
+        };
+        /** @description A box; its corners are shares of the picture's height and width, from its top left corner. */
+        "trainyard.converter.v1.Feature.Box": {
+            /** @description Its class, where boxes have one. */
+            class?: string;
+            /**
+             * Format: float
+             * @description Right edge.
+             */
+            xmax?: number;
+            /**
+             * Format: float
+             * @description Left edge.
+             */
+            xmin?: number;
+            /**
+             * Format: float
+             * @description Lower edge.
+             */
+            ymax?: number;
+            /**
+             * Format: float
+             * @description Upper edge.
+             */
+            ymin?: number;
+        };
+        /** @description Boxes. */
+        "trainyard.converter.v1.Feature.Boxes": {
+            /** @description The first 256. */
+            boxes?: components["schemas"]["trainyard.converter.v1.Feature.Box"][];
+        };
+        /** @description Numbers. */
+        "trainyard.converter.v1.Feature.Floats": {
+            /** @description The first 64. */
+            values?: number[];
+        };
+        /** @description A picture. */
+        "trainyard.converter.v1.Feature.Image": {
+            /** @description How it is stored, such as `jpeg`. */
+            encoding?: string;
+            /**
+             * Format: int32
+             * @description Rows of pixels as they are stored.
+             */
+            height?: number;
+            /**
+             * Format: int64
+             * @description Its bytes in the shard.
+             */
+            sizeBytes?: string;
+            /**
+             * Format: byte
+             * @description The picture no larger than 256 pixels each way, upright. Empty when it can't be shown.
+             */
+            thumbnail?: string;
+            /** @description Of the thumbnail, such as `image/jpeg`. */
+            thumbnailType?: string;
+            /**
+             * Format: int32
+             * @description Pixels in a row as they are stored.
+             */
+            width?: number;
+        };
+        /** @description Whole numbers. */
+        "trainyard.converter.v1.Feature.Ints": {
+            /** @description The first 64. */
+            values?: string[];
+        };
+        /** @description Classes. */
+        "trainyard.converter.v1.Feature.Labels": {
+            /** @description Their names; empty where a value is no class, such as -1. */
+            names?: string[];
+            /** @description The first 64. */
+            values?: string[];
+        };
+        /** @description Texts. */
+        "trainyard.converter.v1.Feature.Texts": {
+            /** @description The bytes that each of these has when it isn't cut. */
+            sizes?: string[];
+            /** @description The first 64, each cut to 1 KiB. */
+            values?: string[];
+        };
         /** @description A dataset format. */
         "trainyard.converter.v1.Format": {
             /** @description What the archive must look like. */
             description?: string;
             /** @description A title for people. */
             displayName?: string;
+            /** @description A small upload as a tree of files, one a line. */
+            example?: string;
+            /** @description The extensions of the files that hold its data, such as `.jpg`. */
+            extensions?: string[];
             /** @description Resource name, `formats/{format}`. */
             name?: string;
+        };
+        /** @description Response of ListExamples. */
+        "trainyard.converter.v1.ListExamplesResponse": {
+            /** @description The page. It may be short or empty though more is to come: one answer reads a bounded amount of bytes. */
+            examples?: components["schemas"]["trainyard.converter.v1.Example"][];
+            /** @description For the next page; empty at the end. */
+            nextPageToken?: string;
         };
         /** @description Response of ListFormats. */
         "trainyard.converter.v1.ListFormatsResponse": {
@@ -1246,6 +1443,49 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["trainyard.converter.v1.ListRejectionsResponse"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    ConverterService_ListExamples: {
+        parameters: {
+            query?: {
+                /** @description Only of this split. */
+                split?: string;
+                /** @description Only of this class: examples that have it as their label or, where boxes have classes, hold a box of it. */
+                class?: string;
+                /** @description At most this many; 0 means 24, more than 100 means 100. */
+                pageSize?: number;
+                /** @description From the page before, which was asked for with the same parent, split and class. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                /** @description `datasets/{dataset}/versions/{number}`. */
+                parent: string;
+                /** @description `datasets/{dataset}/versions/{number}`. */
+                parent_1: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Response of ListExamples. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.converter.v1.ListExamplesResponse"];
                 };
             };
             /** @description An unexpected error response. */

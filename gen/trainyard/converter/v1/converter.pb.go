@@ -31,7 +31,11 @@ type Format struct {
 	// A title for people.
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// What the archive must look like.
-	Description   string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// A small upload as a tree of files, one a line.
+	Example string `protobuf:"bytes,4,opt,name=example,proto3" json:"example,omitempty"`
+	// The extensions of the files that hold its data, such as `.jpg`.
+	Extensions    []string `protobuf:"bytes,5,rep,name=extensions,proto3" json:"extensions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,6 +89,20 @@ func (x *Format) GetDescription() string {
 		return x.Description
 	}
 	return ""
+}
+
+func (x *Format) GetExample() string {
+	if x != nil {
+		return x.Example
+	}
+	return ""
+}
+
+func (x *Format) GetExtensions() []string {
+	if x != nil {
+		return x.Extensions
+	}
+	return nil
 }
 
 // A shard.
@@ -242,6 +260,313 @@ func (x *Rejection) GetMessage() string {
 	return ""
 }
 
+// An example as it lies in a shard.
+type Example struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As TensorFlow Datasets has it in `tfds_id`: its shard's file name, two underscores and its place in the shard.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its split.
+	Split string `protobuf:"bytes,2,opt,name=split,proto3" json:"split,omitempty"`
+	// Its shard's file name.
+	Shard string `protobuf:"bytes,3,opt,name=shard,proto3" json:"shard,omitempty"`
+	// Its place in the shard, from 0.
+	Index int64 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	// Its bytes in the shard.
+	SizeBytes int64 `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// Its class, where examples have one.
+	Class string `protobuf:"bytes,6,opt,name=class,proto3" json:"class,omitempty"`
+	// Its features by name.
+	Features      []*Feature `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Example) Reset() {
+	*x = Example{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Example) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Example) ProtoMessage() {}
+
+func (x *Example) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Example.ProtoReflect.Descriptor instead.
+func (*Example) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Example) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Example) GetSplit() string {
+	if x != nil {
+		return x.Split
+	}
+	return ""
+}
+
+func (x *Example) GetShard() string {
+	if x != nil {
+		return x.Shard
+	}
+	return ""
+}
+
+func (x *Example) GetIndex() int64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Example) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *Example) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Example) GetFeatures() []*Feature {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+// A feature of an example: what it holds, or the beginning of it.
+type Feature struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name; parts are set apart by slashes, such as `objects/bbox`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many values it holds, boxes being one each; of sound it is the samples of all channels. `value` shows the first of them.
+	ValueCount int64 `protobuf:"varint,2,opt,name=value_count,json=valueCount,proto3" json:"value_count,omitempty"`
+	// The values.
+	//
+	// Types that are valid to be assigned to Value:
+	//
+	//	*Feature_Ints_
+	//	*Feature_Floats_
+	//	*Feature_Texts_
+	//	*Feature_Blobs_
+	//	*Feature_Labels_
+	//	*Feature_Image_
+	//	*Feature_Boxes_
+	//	*Feature_Audio_
+	Value         isFeature_Value `protobuf_oneof:"value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature) Reset() {
+	*x = Feature{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature) ProtoMessage() {}
+
+func (x *Feature) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature.ProtoReflect.Descriptor instead.
+func (*Feature) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Feature) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Feature) GetValueCount() int64 {
+	if x != nil {
+		return x.ValueCount
+	}
+	return 0
+}
+
+func (x *Feature) GetValue() isFeature_Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Feature) GetInts() *Feature_Ints {
+	if x != nil {
+		if x, ok := x.Value.(*Feature_Ints_); ok {
+			return x.Ints
+		}
+	}
+	return nil
+}
+
+func (x *Feature) GetFloats() *Feature_Floats {
+	if x != nil {
+		if x, ok := x.Value.(*Feature_Floats_); ok {
+			return x.Floats
+		}
+	}
+	return nil
+}
+
+func (x *Feature) GetTexts() *Feature_Texts {
+	if x != nil {
+		if x, ok := x.Value.(*Feature_Texts_); ok {
+			return x.Texts
+		}
+	}
+	return nil
+}
+
+func (x *Feature) GetBlobs() *Feature_Blobs {
+	if x != nil {
+		if x, ok := x.Value.(*Feature_Blobs_); ok {
+			return x.Blobs
+		}
+	}
+	return nil
+}
+
+func (x *Feature) GetLabels() *Feature_Labels {
+	if x != nil {
+		if x, ok := x.Value.(*Feature_Labels_); ok {
+			return x.Labels
+		}
+	}
+	return nil
+}
+
+func (x *Feature) GetImage() *Feature_Image {
+	if x != nil {
+		if x, ok := x.Value.(*Feature_Image_); ok {
+			return x.Image
+		}
+	}
+	return nil
+}
+
+func (x *Feature) GetBoxes() *Feature_Boxes {
+	if x != nil {
+		if x, ok := x.Value.(*Feature_Boxes_); ok {
+			return x.Boxes
+		}
+	}
+	return nil
+}
+
+func (x *Feature) GetAudio() *Feature_Audio {
+	if x != nil {
+		if x, ok := x.Value.(*Feature_Audio_); ok {
+			return x.Audio
+		}
+	}
+	return nil
+}
+
+type isFeature_Value interface {
+	isFeature_Value()
+}
+
+type Feature_Ints_ struct {
+	// Whole numbers and truth values.
+	Ints *Feature_Ints `protobuf:"bytes,3,opt,name=ints,proto3,oneof"`
+}
+
+type Feature_Floats_ struct {
+	// Numbers.
+	Floats *Feature_Floats `protobuf:"bytes,4,opt,name=floats,proto3,oneof"`
+}
+
+type Feature_Texts_ struct {
+	// Texts.
+	Texts *Feature_Texts `protobuf:"bytes,5,opt,name=texts,proto3,oneof"`
+}
+
+type Feature_Blobs_ struct {
+	// Bytes that are neither text nor picture.
+	Blobs *Feature_Blobs `protobuf:"bytes,6,opt,name=blobs,proto3,oneof"`
+}
+
+type Feature_Labels_ struct {
+	// Classes.
+	Labels *Feature_Labels `protobuf:"bytes,7,opt,name=labels,proto3,oneof"`
+}
+
+type Feature_Image_ struct {
+	// A picture.
+	Image *Feature_Image `protobuf:"bytes,8,opt,name=image,proto3,oneof"`
+}
+
+type Feature_Boxes_ struct {
+	// Boxes in the example's picture.
+	Boxes *Feature_Boxes `protobuf:"bytes,9,opt,name=boxes,proto3,oneof"`
+}
+
+type Feature_Audio_ struct {
+	// Sound.
+	Audio *Feature_Audio `protobuf:"bytes,10,opt,name=audio,proto3,oneof"`
+}
+
+func (*Feature_Ints_) isFeature_Value() {}
+
+func (*Feature_Floats_) isFeature_Value() {}
+
+func (*Feature_Texts_) isFeature_Value() {}
+
+func (*Feature_Blobs_) isFeature_Value() {}
+
+func (*Feature_Labels_) isFeature_Value() {}
+
+func (*Feature_Image_) isFeature_Value() {}
+
+func (*Feature_Boxes_) isFeature_Value() {}
+
+func (*Feature_Audio_) isFeature_Value() {}
+
 // Request of ListFormats.
 type ListFormatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -255,7 +580,7 @@ type ListFormatsRequest struct {
 
 func (x *ListFormatsRequest) Reset() {
 	*x = ListFormatsRequest{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[3]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -267,7 +592,7 @@ func (x *ListFormatsRequest) String() string {
 func (*ListFormatsRequest) ProtoMessage() {}
 
 func (x *ListFormatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[3]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -280,7 +605,7 @@ func (x *ListFormatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFormatsRequest.ProtoReflect.Descriptor instead.
 func (*ListFormatsRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{3}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListFormatsRequest) GetPageSize() int32 {
@@ -310,7 +635,7 @@ type ListFormatsResponse struct {
 
 func (x *ListFormatsResponse) Reset() {
 	*x = ListFormatsResponse{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[4]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -322,7 +647,7 @@ func (x *ListFormatsResponse) String() string {
 func (*ListFormatsResponse) ProtoMessage() {}
 
 func (x *ListFormatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[4]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -335,7 +660,7 @@ func (x *ListFormatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFormatsResponse.ProtoReflect.Descriptor instead.
 func (*ListFormatsResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListFormatsResponse) GetFormats() []*Format {
@@ -367,7 +692,7 @@ type ListShardsRequest struct {
 
 func (x *ListShardsRequest) Reset() {
 	*x = ListShardsRequest{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[5]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +704,7 @@ func (x *ListShardsRequest) String() string {
 func (*ListShardsRequest) ProtoMessage() {}
 
 func (x *ListShardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[5]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +717,7 @@ func (x *ListShardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShardsRequest.ProtoReflect.Descriptor instead.
 func (*ListShardsRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{5}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListShardsRequest) GetParent() string {
@@ -429,7 +754,7 @@ type ListShardsResponse struct {
 
 func (x *ListShardsResponse) Reset() {
 	*x = ListShardsResponse{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[6]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +766,7 @@ func (x *ListShardsResponse) String() string {
 func (*ListShardsResponse) ProtoMessage() {}
 
 func (x *ListShardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[6]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +779,7 @@ func (x *ListShardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShardsResponse.ProtoReflect.Descriptor instead.
 func (*ListShardsResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{6}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListShardsResponse) GetShards() []*Shard {
@@ -486,7 +811,7 @@ type ListRejectionsRequest struct {
 
 func (x *ListRejectionsRequest) Reset() {
 	*x = ListRejectionsRequest{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[7]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +823,7 @@ func (x *ListRejectionsRequest) String() string {
 func (*ListRejectionsRequest) ProtoMessage() {}
 
 func (x *ListRejectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[7]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +836,7 @@ func (x *ListRejectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRejectionsRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{7}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListRejectionsRequest) GetParent() string {
@@ -550,7 +875,7 @@ type ListRejectionsResponse struct {
 
 func (x *ListRejectionsResponse) Reset() {
 	*x = ListRejectionsResponse{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[8]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +887,7 @@ func (x *ListRejectionsResponse) String() string {
 func (*ListRejectionsResponse) ProtoMessage() {}
 
 func (x *ListRejectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[8]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +900,7 @@ func (x *ListRejectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRejectionsResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{8}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListRejectionsResponse) GetRejections() []*Rejection {
@@ -599,15 +924,687 @@ func (x *ListRejectionsResponse) GetTotalSize() int32 {
 	return 0
 }
 
+// Request of ListExamples.
+type ListExamplesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `datasets/{dataset}/versions/{number}`.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Only of this split.
+	Split string `protobuf:"bytes,2,opt,name=split,proto3" json:"split,omitempty"`
+	// Only of this class: examples that have it as their label or, where boxes have classes, hold a box of it.
+	Class string `protobuf:"bytes,3,opt,name=class,proto3" json:"class,omitempty"`
+	// At most this many; 0 means 24, more than 100 means 100.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the page before, which was asked for with the same parent, split and class.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExamplesRequest) Reset() {
+	*x = ListExamplesRequest{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExamplesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExamplesRequest) ProtoMessage() {}
+
+func (x *ListExamplesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExamplesRequest.ProtoReflect.Descriptor instead.
+func (*ListExamplesRequest) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListExamplesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *ListExamplesRequest) GetSplit() string {
+	if x != nil {
+		return x.Split
+	}
+	return ""
+}
+
+func (x *ListExamplesRequest) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *ListExamplesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListExamplesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Response of ListExamples.
+type ListExamplesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The page. It may be short or empty though more is to come: one answer reads a bounded amount of bytes.
+	Examples []*Example `protobuf:"bytes,1,rep,name=examples,proto3" json:"examples,omitempty"`
+	// For the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExamplesResponse) Reset() {
+	*x = ListExamplesResponse{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExamplesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExamplesResponse) ProtoMessage() {}
+
+func (x *ListExamplesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExamplesResponse.ProtoReflect.Descriptor instead.
+func (*ListExamplesResponse) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListExamplesResponse) GetExamples() []*Example {
+	if x != nil {
+		return x.Examples
+	}
+	return nil
+}
+
+func (x *ListExamplesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Whole numbers.
+type Feature_Ints struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 64.
+	Values        []int64 `protobuf:"varint,1,rep,packed,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature_Ints) Reset() {
+	*x = Feature_Ints{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature_Ints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature_Ints) ProtoMessage() {}
+
+func (x *Feature_Ints) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature_Ints.ProtoReflect.Descriptor instead.
+func (*Feature_Ints) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4, 0}
+}
+
+func (x *Feature_Ints) GetValues() []int64 {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// Numbers.
+type Feature_Floats struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 64.
+	Values        []float32 `protobuf:"fixed32,1,rep,packed,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature_Floats) Reset() {
+	*x = Feature_Floats{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature_Floats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature_Floats) ProtoMessage() {}
+
+func (x *Feature_Floats) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature_Floats.ProtoReflect.Descriptor instead.
+func (*Feature_Floats) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4, 1}
+}
+
+func (x *Feature_Floats) GetValues() []float32 {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// Texts.
+type Feature_Texts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 64, each cut to 1 KiB.
+	Values []string `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	// The bytes that each of these has when it isn't cut.
+	Sizes         []int64 `protobuf:"varint,2,rep,packed,name=sizes,proto3" json:"sizes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature_Texts) Reset() {
+	*x = Feature_Texts{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature_Texts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature_Texts) ProtoMessage() {}
+
+func (x *Feature_Texts) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature_Texts.ProtoReflect.Descriptor instead.
+func (*Feature_Texts) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4, 2}
+}
+
+func (x *Feature_Texts) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *Feature_Texts) GetSizes() []int64 {
+	if x != nil {
+		return x.Sizes
+	}
+	return nil
+}
+
+// Bytes.
+type Feature_Blobs struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bytes that each of the first 64 has.
+	Sizes         []int64 `protobuf:"varint,1,rep,packed,name=sizes,proto3" json:"sizes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature_Blobs) Reset() {
+	*x = Feature_Blobs{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature_Blobs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature_Blobs) ProtoMessage() {}
+
+func (x *Feature_Blobs) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature_Blobs.ProtoReflect.Descriptor instead.
+func (*Feature_Blobs) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4, 3}
+}
+
+func (x *Feature_Blobs) GetSizes() []int64 {
+	if x != nil {
+		return x.Sizes
+	}
+	return nil
+}
+
+// Classes.
+type Feature_Labels struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 64.
+	Values []int64 `protobuf:"varint,1,rep,packed,name=values,proto3" json:"values,omitempty"`
+	// Their names; empty where a value is no class, such as -1.
+	Names         []string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature_Labels) Reset() {
+	*x = Feature_Labels{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature_Labels) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature_Labels) ProtoMessage() {}
+
+func (x *Feature_Labels) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature_Labels.ProtoReflect.Descriptor instead.
+func (*Feature_Labels) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4, 4}
+}
+
+func (x *Feature_Labels) GetValues() []int64 {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *Feature_Labels) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+// A picture.
+type Feature_Image struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pixels in a row as they are stored.
+	Width int32 `protobuf:"varint,1,opt,name=width,proto3" json:"width,omitempty"`
+	// Rows of pixels as they are stored.
+	Height int32 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	// How it is stored, such as `jpeg`.
+	Encoding string `protobuf:"bytes,3,opt,name=encoding,proto3" json:"encoding,omitempty"`
+	// The picture no larger than 256 pixels each way, upright. Empty when it can't be shown.
+	Thumbnail []byte `protobuf:"bytes,4,opt,name=thumbnail,proto3" json:"thumbnail,omitempty"`
+	// Of the thumbnail, such as `image/jpeg`.
+	ThumbnailType string `protobuf:"bytes,5,opt,name=thumbnail_type,json=thumbnailType,proto3" json:"thumbnail_type,omitempty"`
+	// Its bytes in the shard.
+	SizeBytes     int64 `protobuf:"varint,6,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature_Image) Reset() {
+	*x = Feature_Image{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature_Image) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature_Image) ProtoMessage() {}
+
+func (x *Feature_Image) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature_Image.ProtoReflect.Descriptor instead.
+func (*Feature_Image) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4, 5}
+}
+
+func (x *Feature_Image) GetWidth() int32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Feature_Image) GetHeight() int32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Feature_Image) GetEncoding() string {
+	if x != nil {
+		return x.Encoding
+	}
+	return ""
+}
+
+func (x *Feature_Image) GetThumbnail() []byte {
+	if x != nil {
+		return x.Thumbnail
+	}
+	return nil
+}
+
+func (x *Feature_Image) GetThumbnailType() string {
+	if x != nil {
+		return x.ThumbnailType
+	}
+	return ""
+}
+
+func (x *Feature_Image) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+// Boxes.
+type Feature_Boxes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 256.
+	Boxes         []*Feature_Box `protobuf:"bytes,1,rep,name=boxes,proto3" json:"boxes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature_Boxes) Reset() {
+	*x = Feature_Boxes{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature_Boxes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature_Boxes) ProtoMessage() {}
+
+func (x *Feature_Boxes) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature_Boxes.ProtoReflect.Descriptor instead.
+func (*Feature_Boxes) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4, 6}
+}
+
+func (x *Feature_Boxes) GetBoxes() []*Feature_Box {
+	if x != nil {
+		return x.Boxes
+	}
+	return nil
+}
+
+// A box; its corners are shares of the picture's height and width, from its top left corner.
+type Feature_Box struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Upper edge.
+	Ymin float32 `protobuf:"fixed32,1,opt,name=ymin,proto3" json:"ymin,omitempty"`
+	// Left edge.
+	Xmin float32 `protobuf:"fixed32,2,opt,name=xmin,proto3" json:"xmin,omitempty"`
+	// Lower edge.
+	Ymax float32 `protobuf:"fixed32,3,opt,name=ymax,proto3" json:"ymax,omitempty"`
+	// Right edge.
+	Xmax float32 `protobuf:"fixed32,4,opt,name=xmax,proto3" json:"xmax,omitempty"`
+	// Its class, where boxes have one.
+	Class         string `protobuf:"bytes,5,opt,name=class,proto3" json:"class,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature_Box) Reset() {
+	*x = Feature_Box{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature_Box) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature_Box) ProtoMessage() {}
+
+func (x *Feature_Box) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature_Box.ProtoReflect.Descriptor instead.
+func (*Feature_Box) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4, 7}
+}
+
+func (x *Feature_Box) GetYmin() float32 {
+	if x != nil {
+		return x.Ymin
+	}
+	return 0
+}
+
+func (x *Feature_Box) GetXmin() float32 {
+	if x != nil {
+		return x.Xmin
+	}
+	return 0
+}
+
+func (x *Feature_Box) GetYmax() float32 {
+	if x != nil {
+		return x.Ymax
+	}
+	return 0
+}
+
+func (x *Feature_Box) GetXmax() float32 {
+	if x != nil {
+		return x.Xmax
+	}
+	return 0
+}
+
+func (x *Feature_Box) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+// Sound.
+type Feature_Audio struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Samples a second of one channel.
+	SampleRate int32 `protobuf:"varint,1,opt,name=sample_rate,json=sampleRate,proto3" json:"sample_rate,omitempty"`
+	// Channels.
+	Channels int32 `protobuf:"varint,2,opt,name=channels,proto3" json:"channels,omitempty"`
+	// Its length.
+	Seconds       float64 `protobuf:"fixed64,3,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature_Audio) Reset() {
+	*x = Feature_Audio{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature_Audio) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature_Audio) ProtoMessage() {}
+
+func (x *Feature_Audio) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature_Audio.ProtoReflect.Descriptor instead.
+func (*Feature_Audio) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{4, 8}
+}
+
+func (x *Feature_Audio) GetSampleRate() int32 {
+	if x != nil {
+		return x.SampleRate
+	}
+	return 0
+}
+
+func (x *Feature_Audio) GetChannels() int32 {
+	if x != nil {
+		return x.Channels
+	}
+	return 0
+}
+
+func (x *Feature_Audio) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
 var File_trainyard_converter_v1_converter_proto protoreflect.FileDescriptor
 
 const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"\n" +
-	"&trainyard/converter/v1/converter.proto\x12\x16trainyard.converter.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"a\n" +
+	"&trainyard/converter/v1/converter.proto\x12\x16trainyard.converter.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\x9b\x01\n" +
 	"\x06Format\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12 \n" +
-	"\vdescription\x18\x03 \x01(\tR\vdescription\"\x9f\x01\n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x18\n" +
+	"\aexample\x18\x04 \x01(\tR\aexample\x12\x1e\n" +
+	"\n" +
+	"extensions\x18\x05 \x03(\tR\n" +
+	"extensions\"\x9f\x01\n" +
 	"\x05Shard\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05split\x18\x02 \x01(\tR\x05split\x12#\n" +
@@ -619,7 +1616,63 @@ const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"\tRejection\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"Y\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xcd\x01\n" +
+	"\aExample\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05split\x18\x02 \x01(\tR\x05split\x12\x14\n" +
+	"\x05shard\x18\x03 \x01(\tR\x05shard\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x03R\x05index\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x05 \x01(\x03R\tsizeBytes\x12\x14\n" +
+	"\x05class\x18\x06 \x01(\tR\x05class\x12;\n" +
+	"\bfeatures\x18\a \x03(\v2\x1f.trainyard.converter.v1.FeatureR\bfeatures\"\xdb\t\n" +
+	"\aFeature\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\vvalue_count\x18\x02 \x01(\x03R\n" +
+	"valueCount\x12:\n" +
+	"\x04ints\x18\x03 \x01(\v2$.trainyard.converter.v1.Feature.IntsH\x00R\x04ints\x12@\n" +
+	"\x06floats\x18\x04 \x01(\v2&.trainyard.converter.v1.Feature.FloatsH\x00R\x06floats\x12=\n" +
+	"\x05texts\x18\x05 \x01(\v2%.trainyard.converter.v1.Feature.TextsH\x00R\x05texts\x12=\n" +
+	"\x05blobs\x18\x06 \x01(\v2%.trainyard.converter.v1.Feature.BlobsH\x00R\x05blobs\x12@\n" +
+	"\x06labels\x18\a \x01(\v2&.trainyard.converter.v1.Feature.LabelsH\x00R\x06labels\x12=\n" +
+	"\x05image\x18\b \x01(\v2%.trainyard.converter.v1.Feature.ImageH\x00R\x05image\x12=\n" +
+	"\x05boxes\x18\t \x01(\v2%.trainyard.converter.v1.Feature.BoxesH\x00R\x05boxes\x12=\n" +
+	"\x05audio\x18\n" +
+	" \x01(\v2%.trainyard.converter.v1.Feature.AudioH\x00R\x05audio\x1a\x1e\n" +
+	"\x04Ints\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\x03R\x06values\x1a \n" +
+	"\x06Floats\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\x02R\x06values\x1a5\n" +
+	"\x05Texts\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\tR\x06values\x12\x14\n" +
+	"\x05sizes\x18\x02 \x03(\x03R\x05sizes\x1a\x1d\n" +
+	"\x05Blobs\x12\x14\n" +
+	"\x05sizes\x18\x01 \x03(\x03R\x05sizes\x1a6\n" +
+	"\x06Labels\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\x03R\x06values\x12\x14\n" +
+	"\x05names\x18\x02 \x03(\tR\x05names\x1a\xb5\x01\n" +
+	"\x05Image\x12\x14\n" +
+	"\x05width\x18\x01 \x01(\x05R\x05width\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x05R\x06height\x12\x1a\n" +
+	"\bencoding\x18\x03 \x01(\tR\bencoding\x12\x1c\n" +
+	"\tthumbnail\x18\x04 \x01(\fR\tthumbnail\x12%\n" +
+	"\x0ethumbnail_type\x18\x05 \x01(\tR\rthumbnailType\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x06 \x01(\x03R\tsizeBytes\x1aB\n" +
+	"\x05Boxes\x129\n" +
+	"\x05boxes\x18\x01 \x03(\v2#.trainyard.converter.v1.Feature.BoxR\x05boxes\x1ak\n" +
+	"\x03Box\x12\x12\n" +
+	"\x04ymin\x18\x01 \x01(\x02R\x04ymin\x12\x12\n" +
+	"\x04xmin\x18\x02 \x01(\x02R\x04xmin\x12\x12\n" +
+	"\x04ymax\x18\x03 \x01(\x02R\x04ymax\x12\x12\n" +
+	"\x04xmax\x18\x04 \x01(\x02R\x04xmax\x12\x14\n" +
+	"\x05class\x18\x05 \x01(\tR\x05class\x1a^\n" +
+	"\x05Audio\x12\x1f\n" +
+	"\vsample_rate\x18\x01 \x01(\x05R\n" +
+	"sampleRate\x12\x1a\n" +
+	"\bchannels\x18\x02 \x01(\x05R\bchannels\x12\x18\n" +
+	"\aseconds\x18\x03 \x01(\x01R\asecondsB\a\n" +
+	"\x05value\"Y\n" +
 	"\x12ListFormatsRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -646,12 +1699,23 @@ const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"rejections\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
 	"\n" +
-	"total_size\x18\x03 \x01(\x05R\ttotalSize2\xd1\x03\n" +
+	"total_size\x18\x03 \x01(\x05R\ttotalSize\"\xa7\x01\n" +
+	"\x13ListExamplesRequest\x12\x1f\n" +
+	"\x06parent\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06parent\x12\x14\n" +
+	"\x05split\x18\x02 \x01(\tR\x05split\x12\x14\n" +
+	"\x05class\x18\x03 \x01(\tR\x05class\x12$\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"{\n" +
+	"\x14ListExamplesResponse\x12;\n" +
+	"\bexamples\x18\x01 \x03(\v2\x1f.trainyard.converter.v1.ExampleR\bexamples\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xf2\x04\n" +
 	"\x10ConverterService\x12{\n" +
 	"\vListFormats\x12*.trainyard.converter.v1.ListFormatsRequest\x1a+.trainyard.converter.v1.ListFormatsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/formats\x12\x96\x01\n" +
 	"\n" +
 	"ListShards\x12).trainyard.converter.v1.ListShardsRequest\x1a*.trainyard.converter.v1.ListShardsResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/{parent=datasets/*/versions/*}/shards\x12\xa6\x01\n" +
-	"\x0eListRejections\x12-.trainyard.converter.v1.ListRejectionsRequest\x1a..trainyard.converter.v1.ListRejectionsResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{parent=datasets/*/versions/*}/rejectionsBGZEgithub.com/trainyard/trainyard/gen/trainyard/converter/v1;converterv1b\x06proto3"
+	"\x0eListRejections\x12-.trainyard.converter.v1.ListRejectionsRequest\x1a..trainyard.converter.v1.ListRejectionsResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{parent=datasets/*/versions/*}/rejections\x12\x9e\x01\n" +
+	"\fListExamples\x12+.trainyard.converter.v1.ListExamplesRequest\x1a,.trainyard.converter.v1.ListExamplesResponse\"3\x82\xd3\xe4\x93\x02-\x12+/v1/{parent=datasets/*/versions/*}/examplesBGZEgithub.com/trainyard/trainyard/gen/trainyard/converter/v1;converterv1b\x06proto3"
 
 var (
 	file_trainyard_converter_v1_converter_proto_rawDescOnce sync.Once
@@ -665,33 +1729,59 @@ func file_trainyard_converter_v1_converter_proto_rawDescGZIP() []byte {
 	return file_trainyard_converter_v1_converter_proto_rawDescData
 }
 
-var file_trainyard_converter_v1_converter_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_trainyard_converter_v1_converter_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_trainyard_converter_v1_converter_proto_goTypes = []any{
 	(*Format)(nil),                 // 0: trainyard.converter.v1.Format
 	(*Shard)(nil),                  // 1: trainyard.converter.v1.Shard
 	(*Rejection)(nil),              // 2: trainyard.converter.v1.Rejection
-	(*ListFormatsRequest)(nil),     // 3: trainyard.converter.v1.ListFormatsRequest
-	(*ListFormatsResponse)(nil),    // 4: trainyard.converter.v1.ListFormatsResponse
-	(*ListShardsRequest)(nil),      // 5: trainyard.converter.v1.ListShardsRequest
-	(*ListShardsResponse)(nil),     // 6: trainyard.converter.v1.ListShardsResponse
-	(*ListRejectionsRequest)(nil),  // 7: trainyard.converter.v1.ListRejectionsRequest
-	(*ListRejectionsResponse)(nil), // 8: trainyard.converter.v1.ListRejectionsResponse
+	(*Example)(nil),                // 3: trainyard.converter.v1.Example
+	(*Feature)(nil),                // 4: trainyard.converter.v1.Feature
+	(*ListFormatsRequest)(nil),     // 5: trainyard.converter.v1.ListFormatsRequest
+	(*ListFormatsResponse)(nil),    // 6: trainyard.converter.v1.ListFormatsResponse
+	(*ListShardsRequest)(nil),      // 7: trainyard.converter.v1.ListShardsRequest
+	(*ListShardsResponse)(nil),     // 8: trainyard.converter.v1.ListShardsResponse
+	(*ListRejectionsRequest)(nil),  // 9: trainyard.converter.v1.ListRejectionsRequest
+	(*ListRejectionsResponse)(nil), // 10: trainyard.converter.v1.ListRejectionsResponse
+	(*ListExamplesRequest)(nil),    // 11: trainyard.converter.v1.ListExamplesRequest
+	(*ListExamplesResponse)(nil),   // 12: trainyard.converter.v1.ListExamplesResponse
+	(*Feature_Ints)(nil),           // 13: trainyard.converter.v1.Feature.Ints
+	(*Feature_Floats)(nil),         // 14: trainyard.converter.v1.Feature.Floats
+	(*Feature_Texts)(nil),          // 15: trainyard.converter.v1.Feature.Texts
+	(*Feature_Blobs)(nil),          // 16: trainyard.converter.v1.Feature.Blobs
+	(*Feature_Labels)(nil),         // 17: trainyard.converter.v1.Feature.Labels
+	(*Feature_Image)(nil),          // 18: trainyard.converter.v1.Feature.Image
+	(*Feature_Boxes)(nil),          // 19: trainyard.converter.v1.Feature.Boxes
+	(*Feature_Box)(nil),            // 20: trainyard.converter.v1.Feature.Box
+	(*Feature_Audio)(nil),          // 21: trainyard.converter.v1.Feature.Audio
 }
 var file_trainyard_converter_v1_converter_proto_depIdxs = []int32{
-	0, // 0: trainyard.converter.v1.ListFormatsResponse.formats:type_name -> trainyard.converter.v1.Format
-	1, // 1: trainyard.converter.v1.ListShardsResponse.shards:type_name -> trainyard.converter.v1.Shard
-	2, // 2: trainyard.converter.v1.ListRejectionsResponse.rejections:type_name -> trainyard.converter.v1.Rejection
-	3, // 3: trainyard.converter.v1.ConverterService.ListFormats:input_type -> trainyard.converter.v1.ListFormatsRequest
-	5, // 4: trainyard.converter.v1.ConverterService.ListShards:input_type -> trainyard.converter.v1.ListShardsRequest
-	7, // 5: trainyard.converter.v1.ConverterService.ListRejections:input_type -> trainyard.converter.v1.ListRejectionsRequest
-	4, // 6: trainyard.converter.v1.ConverterService.ListFormats:output_type -> trainyard.converter.v1.ListFormatsResponse
-	6, // 7: trainyard.converter.v1.ConverterService.ListShards:output_type -> trainyard.converter.v1.ListShardsResponse
-	8, // 8: trainyard.converter.v1.ConverterService.ListRejections:output_type -> trainyard.converter.v1.ListRejectionsResponse
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4,  // 0: trainyard.converter.v1.Example.features:type_name -> trainyard.converter.v1.Feature
+	13, // 1: trainyard.converter.v1.Feature.ints:type_name -> trainyard.converter.v1.Feature.Ints
+	14, // 2: trainyard.converter.v1.Feature.floats:type_name -> trainyard.converter.v1.Feature.Floats
+	15, // 3: trainyard.converter.v1.Feature.texts:type_name -> trainyard.converter.v1.Feature.Texts
+	16, // 4: trainyard.converter.v1.Feature.blobs:type_name -> trainyard.converter.v1.Feature.Blobs
+	17, // 5: trainyard.converter.v1.Feature.labels:type_name -> trainyard.converter.v1.Feature.Labels
+	18, // 6: trainyard.converter.v1.Feature.image:type_name -> trainyard.converter.v1.Feature.Image
+	19, // 7: trainyard.converter.v1.Feature.boxes:type_name -> trainyard.converter.v1.Feature.Boxes
+	21, // 8: trainyard.converter.v1.Feature.audio:type_name -> trainyard.converter.v1.Feature.Audio
+	0,  // 9: trainyard.converter.v1.ListFormatsResponse.formats:type_name -> trainyard.converter.v1.Format
+	1,  // 10: trainyard.converter.v1.ListShardsResponse.shards:type_name -> trainyard.converter.v1.Shard
+	2,  // 11: trainyard.converter.v1.ListRejectionsResponse.rejections:type_name -> trainyard.converter.v1.Rejection
+	3,  // 12: trainyard.converter.v1.ListExamplesResponse.examples:type_name -> trainyard.converter.v1.Example
+	20, // 13: trainyard.converter.v1.Feature.Boxes.boxes:type_name -> trainyard.converter.v1.Feature.Box
+	5,  // 14: trainyard.converter.v1.ConverterService.ListFormats:input_type -> trainyard.converter.v1.ListFormatsRequest
+	7,  // 15: trainyard.converter.v1.ConverterService.ListShards:input_type -> trainyard.converter.v1.ListShardsRequest
+	9,  // 16: trainyard.converter.v1.ConverterService.ListRejections:input_type -> trainyard.converter.v1.ListRejectionsRequest
+	11, // 17: trainyard.converter.v1.ConverterService.ListExamples:input_type -> trainyard.converter.v1.ListExamplesRequest
+	6,  // 18: trainyard.converter.v1.ConverterService.ListFormats:output_type -> trainyard.converter.v1.ListFormatsResponse
+	8,  // 19: trainyard.converter.v1.ConverterService.ListShards:output_type -> trainyard.converter.v1.ListShardsResponse
+	10, // 20: trainyard.converter.v1.ConverterService.ListRejections:output_type -> trainyard.converter.v1.ListRejectionsResponse
+	12, // 21: trainyard.converter.v1.ConverterService.ListExamples:output_type -> trainyard.converter.v1.ListExamplesResponse
+	18, // [18:22] is the sub-list for method output_type
+	14, // [14:18] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_trainyard_converter_v1_converter_proto_init() }
@@ -699,13 +1789,23 @@ func file_trainyard_converter_v1_converter_proto_init() {
 	if File_trainyard_converter_v1_converter_proto != nil {
 		return
 	}
+	file_trainyard_converter_v1_converter_proto_msgTypes[4].OneofWrappers = []any{
+		(*Feature_Ints_)(nil),
+		(*Feature_Floats_)(nil),
+		(*Feature_Texts_)(nil),
+		(*Feature_Blobs_)(nil),
+		(*Feature_Labels_)(nil),
+		(*Feature_Image_)(nil),
+		(*Feature_Boxes_)(nil),
+		(*Feature_Audio_)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trainyard_converter_v1_converter_proto_rawDesc), len(file_trainyard_converter_v1_converter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	ConverterService_ListFormats_FullMethodName    = "/trainyard.converter.v1.ConverterService/ListFormats"
 	ConverterService_ListShards_FullMethodName     = "/trainyard.converter.v1.ConverterService/ListShards"
 	ConverterService_ListRejections_FullMethodName = "/trainyard.converter.v1.ConverterService/ListRejections"
+	ConverterService_ListExamples_FullMethodName   = "/trainyard.converter.v1.ConverterService/ListExamples"
 )
 
 // ConverterServiceClient is the client API for ConverterService service.
@@ -36,6 +37,8 @@ type ConverterServiceClient interface {
 	ListShards(ctx context.Context, in *ListShardsRequest, opts ...grpc.CallOption) (*ListShardsResponse, error)
 	// Lists the files that were left out of a READY version, each with its reason.
 	ListRejections(ctx context.Context, in *ListRejectionsRequest, opts ...grpc.CallOption) (*ListRejectionsResponse, error)
+	// Reads examples of a READY version back from its shards, decoded, in the order of the shards.
+	ListExamples(ctx context.Context, in *ListExamplesRequest, opts ...grpc.CallOption) (*ListExamplesResponse, error)
 }
 
 type converterServiceClient struct {
@@ -76,6 +79,16 @@ func (c *converterServiceClient) ListRejections(ctx context.Context, in *ListRej
 	return out, nil
 }
 
+func (c *converterServiceClient) ListExamples(ctx context.Context, in *ListExamplesRequest, opts ...grpc.CallOption) (*ListExamplesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListExamplesResponse)
+	err := c.cc.Invoke(ctx, ConverterService_ListExamples_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConverterServiceServer is the server API for ConverterService service.
 // All implementations must embed UnimplementedConverterServiceServer
 // for forward compatibility.
@@ -88,6 +101,8 @@ type ConverterServiceServer interface {
 	ListShards(context.Context, *ListShardsRequest) (*ListShardsResponse, error)
 	// Lists the files that were left out of a READY version, each with its reason.
 	ListRejections(context.Context, *ListRejectionsRequest) (*ListRejectionsResponse, error)
+	// Reads examples of a READY version back from its shards, decoded, in the order of the shards.
+	ListExamples(context.Context, *ListExamplesRequest) (*ListExamplesResponse, error)
 	mustEmbedUnimplementedConverterServiceServer()
 }
 
@@ -106,6 +121,9 @@ func (UnimplementedConverterServiceServer) ListShards(context.Context, *ListShar
 }
 func (UnimplementedConverterServiceServer) ListRejections(context.Context, *ListRejectionsRequest) (*ListRejectionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRejections not implemented")
+}
+func (UnimplementedConverterServiceServer) ListExamples(context.Context, *ListExamplesRequest) (*ListExamplesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListExamples not implemented")
 }
 func (UnimplementedConverterServiceServer) mustEmbedUnimplementedConverterServiceServer() {}
 func (UnimplementedConverterServiceServer) testEmbeddedByValue()                          {}
@@ -182,6 +200,24 @@ func _ConverterService_ListRejections_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConverterService_ListExamples_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListExamplesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConverterServiceServer).ListExamples(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConverterService_ListExamples_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConverterServiceServer).ListExamples(ctx, req.(*ListExamplesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ConverterService_ServiceDesc is the grpc.ServiceDesc for ConverterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -200,6 +236,10 @@ var ConverterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRejections",
 			Handler:    _ConverterService_ListRejections_Handler,
+		},
+		{
+			MethodName: "ListExamples",
+			Handler:    _ConverterService_ListExamples_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
