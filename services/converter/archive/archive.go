@@ -1,5 +1,5 @@
-// Package archive lists and unpacks the containers in which datasets are uploaded: zip (with zip64),
-// tar, and gzip around a tar.
+// Package archive lists and unpacks the containers in which datasets are uploaded: zip (with zip64), tar, a tar
+// compressed by gzip, zstd or bzip2, and a bare file, which may be compressed likewise.
 //
 // The list is made without unpacking anything: a zip's from its central directory, a tar's by one
 // pass over its headers. It says where each file's bytes lie, so that any part of the archive can
@@ -7,17 +7,14 @@
 // unpacked once to scratch disk (see Unpack).
 //
 // Archives come from strangers. Whatever the directory claims is checked before it is believed, and
-// memory is bounded by Limits, never by a number in the file.
+// memory is bounded by Limits, never by a number in the file. Containers are opened one level deep.
 package archive
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/source"
@@ -28,29 +25,65 @@ type Kind string
 
 // The containers that are read.
 const (
-	Zip     Kind = "zip"
-	Tar     Kind = "tar"
-	TarGzip Kind = "tar.gz"
+	Zip      Kind = "zip"
+	Tar      Kind = "tar"
+	TarGzip  Kind = "tar.gz"
+	TarZstd  Kind = "tar.zst"
+	TarBzip2 Kind = "tar.bz2"
+	Bare     Kind = "file" // no container: the file itself is the data
+	Gzip     Kind = "gz"   // one compressed file, as are the two below
+	Zstd     Kind = "zst"
+	Bzip2    Kind = "bz2"
 )
+
+// Unpacked is what Unpack makes of a compressed kind: Tar or Bare. Other kinds stay as they are.
+func (k Kind) Unpacked() Kind {
+	switch k {
+	case TarGzip, TarZstd, TarBzip2:
+		return Tar
+	case Gzip, Zstd, Bzip2:
+		return Bare
+	}
+	return k
+}
+
+// Compressed tells whether a container is a compressed stream, which has to be unpacked before it can be listed.
+func (k Kind) Compressed() bool { return k.Unpacked() != k }
 
 // Limits bound what an archive may ask for.
 type Limits struct {
-	MaxEntries     int   // directory entries, folders included; one costs about 120 bytes of memory
-	MaxRecordBytes int64 // size of one file that becomes an example
+	MaxEntries     int   // directory entries, folders included; one costs 56 bytes of memory and its path
+	MaxRecordBytes int64 // size of one file that becomes an example; see CheckRecord
 	MaxUnpacked    int64 // bytes of all files together, unpacked
 }
 
 // DefaultLimits are the limits of a conversion.
 var DefaultLimits = Limits{MaxEntries: 2_000_000, MaxRecordBytes: 64 << 20, MaxUnpacked: 16 << 40}
 
-// maxUnpacked is the most that an archive of the given size may unpack to: a hundredfold, which
-// pictures, sound and tables never reach and bombs must exceed, with an allowance for small archives.
-func (l Limits) maxUnpacked(size int64) int64 {
-	const ratio, allowance = 100, 1 << 30
-	if size > (l.MaxUnpacked-allowance)/ratio {
+// maxUnpacked is the most that so many bytes of an archive may unpack to: a hundredfold, which
+// pictures, sound and tables hardly reach and bombs must exceed, with an allowance for small archives. The
+// allowance is also what a bomb costs: the slowest of the decoders takes about a second for it.
+func (l Limits) maxUnpacked(packed int64) int64 {
+	const ratio, allowance = 100, 256 << 20
+	if packed > (l.MaxUnpacked-allowance)/ratio {
 		return l.MaxUnpacked
 	}
-	return min(l.MaxUnpacked, ratio*size+allowance)
+	return min(l.MaxUnpacked, ratio*packed+allowance)
+}
+
+// maxPaths is how many bytes all paths of a listing may have together. Single ones may be longer than the mean.
+func (l Limits) maxPaths() int64 {
+	const mean = 64
+	return int64(l.MaxEntries)*mean + pathBlock
+}
+
+// CheckRecord returns why a file of so many bytes can't become one example, or nil. A file of rows or of
+// annotations isn't one example and may be larger, so that List doesn't ask.
+func (l Limits) CheckRecord(path string, size int64) *reject.File {
+	if size <= l.MaxRecordBytes {
+		return nil
+	}
+	return reject.NewFile(path, reject.TooLarge, "the file has %d bytes; the limit for one example is %d", size, l.MaxRecordBytes)
 }
 
 // Method says how an entry's bytes are stored.
@@ -65,7 +98,7 @@ const (
 
 // Entry is one regular file of an archive.
 type Entry struct {
-	Path   string // as stored; passed CheckPath
+	Path   string // in UTF-8; passed CheckPath. Paths share their memory: clone one to keep it longer than the Listing
 	Offset int64  // of the entry in the source: of its local header in a zip, of its data in a tar
 	Extent int64  // bytes from Offset within which header and data lie; extents never overlap
 	Packed int64  // bytes of the data as stored
@@ -81,55 +114,20 @@ type Listing struct {
 	Refused reject.List // entries that can't be used, whatever they hold
 }
 
-// Detect finds the container by its magic numbers, never by its name. For a container that isn't
-// read, or none at all, the error says so.
-func Detect(ctx context.Context, src source.Source) (Kind, error) {
-	head := make([]byte, min(src.Size(), tarBlock))
-	if err := src.ReadAt(ctx, head, 0); err != nil {
-		return "", err
-	}
-	switch {
-	case len(head) == 0:
-		return "", reject.New(reject.NotAnArchive, "The file is empty. %s", expected)
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
-		return Zip, nil
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		return TarGzip, nil
-	case isTarHeader(head):
-		return Tar, nil
-	}
-	// Containers of later issues belong above this line; until then they are at least named.
-	for magic, name := range map[string]string{
-		"\x28\xb5\x2f\xfd": "zstd", "BZh": "bzip2", "\xfd7zXZ\x00": "xz", "7z\xbc\xaf\x27\x1c": "7-Zip", "Rar!\x1a\x07": "RAR", "PK\x07\x08": "multi-part zip",
-	} {
-		if bytes.HasPrefix(head, []byte(magic)) {
-			return "", reject.New(reject.UnsupportedContainer, "The file is a %s archive, which is not read. %s", name, expected)
-		}
-	}
-	// A zip may have anything in front of it (a self-extractor); what makes it one is at its end.
-	if _, err := findDirectory(ctx, src); err == nil {
-		return Zip, nil
-	} else if !isRejection(err) {
-		return "", err
-	}
-	return "", reject.New(reject.NotAnArchive, "The file is not an archive. %s", expected)
-}
-
-const expected = "Upload a .zip, .tar or .tar.gz that holds one folder of images for each class, for example cats/1.jpg and dogs/1.jpg."
-
-func isRejection(err error) bool {
-	var r *reject.Error
-	return errors.As(err, &r)
-}
-
-// List reads the directory of a zip or a tar. For a TarGzip, Unpack first and list the result as a Tar.
+// List reads the directory of a zip or a tar. Of a compressed container, Unpack the file and list what it is then.
+// A bare file has no directory, and its name isn't in it: see ListBare.
 func List(ctx context.Context, src source.Source, kind Kind, limits Limits) (*Listing, error) {
 	l := &Listing{Kind: kind}
 	var err error
-	if kind == Zip {
+	switch kind {
+	case Zip:
 		err = l.listZip(ctx, src, limits)
-	} else {
+	case Tar:
 		err = l.listTar(ctx, src, limits)
+	case Bare:
+		return ListBare(src, ""), nil
+	default:
+		err = fmt.Errorf("a container of kind %q has no directory to list", kind)
 	}
 	if err != nil {
 		return nil, err
@@ -147,59 +145,17 @@ func List(ctx context.Context, src source.Source, kind Kind, limits Limits) (*Li
 		}
 		unpacked += size
 	}
-	l.refuse(limits)
 	return l, nil
 }
 
-// refuse drops the entries that are sound as part of the archive but can't be examples.
-func (l *Listing) refuse(limits Limits) {
-	l.Entries = slices.DeleteFunc(l.Entries, func(e Entry) bool {
-		if e.Size > limits.MaxRecordBytes {
-			l.Refused.Add(reject.NewFile(e.Path, reject.TooLarge, "the file has %d bytes; the limit is %d", e.Size, limits.MaxRecordBytes))
-			return true
-		}
-		return false
-	})
+// ListBare lists a bare file: one entry under the name that the file was uploaded by. What can't stand in a path is
+// replaced, and the ending that tells the compression goes, because the source is what was unpacked.
+func ListBare(src source.Source, name string) *Listing {
+	size := src.Size()
+	return &Listing{Kind: Bare, Entries: []Entry{{Path: barePath(name), Extent: size, Packed: size, Size: size, Method: Raw}}}
 }
 
-// Limits of a path.
-const (
-	maxPathBytes = 1024
-	maxPathDepth = 32
-)
-
-// CheckPath returns why a path can't be accepted, or "". Nothing is repaired: a repaired path could
-// collide with another one.
-func CheckPath(path string) string {
-	switch {
-	case path == "":
-		return "the path is empty"
-	case len(path) > maxPathBytes:
-		return "the path is longer than 1024 bytes"
-	case !utf8.ValidString(path):
-		return "the path is not UTF-8; make the archive with UTF-8 names"
-	case strings.ContainsFunc(path, func(r rune) bool { return r < 0x20 || r == 0x7f }):
-		return "the path holds a control character"
-	case strings.Contains(path, `\`):
-		return `the path holds a backslash; paths use "/"`
-	case strings.HasPrefix(path, "/"), len(path) > 1 && path[1] == ':':
-		return "the path is absolute; make the archive with relative paths"
-	}
-	depth := 0
-	for part := range strings.SplitSeq(path, "/") {
-		if part == "." || part == ".." {
-			return `the path holds "." or ".." as a part`
-		}
-		if part == "" {
-			return "the path has an empty part"
-		}
-		depth++
-	}
-	if depth > maxPathDepth {
-		return "the path is more than 32 folders deep"
-	}
-	return ""
-}
+const expected = "Upload a .zip, a .tar (plain, .tar.gz, .tar.zst or .tar.bz2) or a single file of data such as .csv, .jsonl, .parquet or .tfrecord (plain, .gz, .zst or .bz2)."
 
 // corrupt is the error for an archive that can't be read to its end.
 func corrupt(cause error, format string, args ...any) error {

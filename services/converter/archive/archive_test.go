@@ -12,8 +12,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -259,7 +257,7 @@ func TestZipEntriesThatAreLeftOut(t *testing.T) {
 		{"backslash", zipEntry{name: `a\b`, data: text}, reject.BadPath},
 		{"NUL", zipEntry{name: "a\x00b", data: text}, reject.BadPath},
 		{"newline", zipEntry{name: "a\nb", data: text}, reject.BadPath},
-		{"not UTF-8", zipEntry{name: "a\xff", data: text}, reject.BadPath},
+		{"not UTF-8 though it says so", zipEntry{name: "a\xff", data: text, flags: 1 << 11}, reject.BadPath},
 		{"long", zipEntry{name: strings.Repeat("n", 1025), data: text}, reject.BadPath},
 		{"deep", zipEntry{name: strings.Repeat("d/", 32) + "x", data: text}, reject.BadPath},
 		{"symlink", zipEntry{name: "a", data: text, mode: 0o120777}, reject.NotARegularFile},
@@ -271,14 +269,11 @@ func TestZipEntriesThatAreLeftOut(t *testing.T) {
 		{"deflated to less than it says", zipEntry{name: "a", data: packed, size: len(text) + 1, crc: 1, method: 8}, reject.CorruptEntry},
 		{"deflated rubbish", zipEntry{name: "a", data: text, size: 99, crc: 1, method: 8}, reject.CorruptEntry},
 		{"another name in the local header", zipEntry{name: "a", localName: "b", data: text}, reject.CorruptEntry},
-		{"larger than an example may be", zipEntry{name: "a", data: packed, size: 100<<20 + 1, method: 8}, reject.TooLarge},
 	}
-	limits := archive.DefaultLimits
-	limits.MaxRecordBytes = 100 << 20
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			src := memory{data: makeZip(ok, tt.entry, zipEntry{name: "ok2", data: text})}
-			l, err := detectAndList(t, src, limits)
+			l, err := detectAndList(t, src, archive.DefaultLimits)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -318,14 +313,15 @@ func TestArchivesThatAreRefused(t *testing.T) {
 		want reject.Reason
 	}{
 		{"nothing", nil, reject.NotAnArchive},
-		{"text", []byte(strings.Repeat("hello ", 1000)), reject.NotAnArchive},
-		{"picture", []byte("\x89PNG\r\n\x1a\n"), reject.NotAnArchive},
 		{"RAR", []byte("Rar!\x1a\x07\x00 and so on"), reject.UnsupportedContainer},
-		{"zstd", []byte("\x28\xb5\x2f\xfd and so on"), reject.UnsupportedContainer},
+		{"7-Zip", []byte("7z\xbc\xaf\x27\x1c and so on"), reject.UnsupportedContainer},
+		{"xz", []byte("\xfd7zXZ\x00 and so on"), reject.UnsupportedContainer},
+		{"part of a zip", []byte("PK\x07\x08 and so on"), reject.UnsupportedContainer},
+		{"zstd that isn't", []byte("\x28\xb5\x2f\xfd and so on"), reject.CorruptArchive},
+		{"gzip of nothing", gzipped(t, nil), reject.NotAnArchive},
 		{"empty zip", makeZip(), reject.EmptyArchive},
 		{"zip with folders only", makeZip(zipEntry{name: "a/"}), reject.EmptyArchive},
 		{"zip cut short", good[:len(good)-30], reject.CorruptArchive},
-		{"zip cut at the front", good[10:], reject.NotAnArchive},
 		{"encrypted zip", makeZip(zipEntry{name: "a", data: text, flags: 1}), reject.EncryptedArchive},
 		{"two entries at one place", makeZip(zipEntry{name: "a", data: text}, zipEntry{name: "a", data: text, offset: 1}), reject.OverlappingEntries},
 		{"an entry that covers the next", makeZip(zipEntry{name: "a", data: text}, zipEntry{name: "b", data: text, offset: 11}), reject.OverlappingEntries},
@@ -450,74 +446,4 @@ func gzipped(t testing.TB, data []byte) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
-}
-
-func TestUnpack(t *testing.T) {
-	file := makeTar(t, &tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 300_000})
-	z := gzipped(t, file)
-	bomb := gzipped(t, append(makeTar(t, &tar.Header{Name: "a", Typeflag: tar.TypeReg})[:512], make([]byte, 8<<20)...))
-	small := archive.DefaultLimits
-	small.MaxUnpacked = 4 << 20
-	tests := []struct {
-		name   string
-		file   []byte
-		limits archive.Limits
-		want   reject.Reason
-	}{
-		{"whole", z, archive.DefaultLimits, ""},
-		{"two members", append(gzipped(t, file[:1000]), gzipped(t, file[1000:])...), archive.DefaultLimits, ""},
-		{"cut short", z[:len(z)/2], archive.DefaultLimits, reject.CorruptArchive},
-		{"wrong checksum", append(bytes.Clone(z[:len(z)-8]), make([]byte, 8)...), archive.DefaultLimits, reject.CorruptArchive},
-		{"not a tar inside", gzipped(t, []byte("text")), archive.DefaultLimits, reject.NotAnArchive},
-		{"nested gzip", gzipped(t, z), archive.DefaultLimits, reject.NotAnArchive},
-		{"a bomb", bomb, small, reject.ArchiveTooLarge},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
-			src := memory{data: tt.file}
-			if kind, err := archive.Detect(t.Context(), src); err != nil || kind != archive.TarGzip {
-				t.Fatalf("detected %s, %v", kind, err)
-			}
-			f, err := archive.Unpack(t.Context(), src, filepath.Join(dir, "u"), tt.limits)
-			if tt.want != "" {
-				wantReason(t, err, tt.want)
-				if left, _ := filepath.Glob(filepath.Join(dir, "u.[0-9]*")); len(left) != 0 {
-					t.Errorf("left behind: %v", left)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			f.Close()
-			got, err := os.ReadFile(filepath.Join(dir, "u"))
-			if err != nil || !bytes.Equal(got, file) {
-				t.Errorf("unpacked %d bytes that differ, %v", len(got), err)
-			}
-			// It is found, not made again: what it would be made of is gone.
-			again, err := archive.Unpack(t.Context(), memory{}, filepath.Join(dir, "u"), tt.limits)
-			if err != nil {
-				t.Fatal(err)
-			}
-			again.Close()
-		})
-	}
-}
-
-func FuzzList(f *testing.F) {
-	f.Add(makeZip(zipEntry{name: "a", data: []byte("text")}, zipEntry{name: "b/c", data: deflated(f, []byte("text")), size: 4, method: 8, crc: crc32.ChecksumIEEE([]byte("text")), zip64: true}))
-	f.Add(makeTar(f, &tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 5}, &tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "a"}))
-	limits := archive.Limits{MaxEntries: 1000, MaxRecordBytes: 1 << 20, MaxUnpacked: 16 << 20}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		src := memory{data: data}
-		l, err := detectAndList(t, src, limits)
-		var r *reject.Error
-		if err == nil {
-			unpackAll(t, src, l)
-		} else if !errors.As(err, &r) {
-			kind, _ := archive.Detect(context.Background(), src)
-			t.Errorf("%s: %v is no *reject.Error", kind, err)
-		}
-	})
 }
