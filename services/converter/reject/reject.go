@@ -37,6 +37,10 @@ const (
 	TooManyBadFiles      Reason = "TOO_MANY_BAD_FILES"
 	NoExamples           Reason = "NO_EXAMPLES"
 	InvalidOptions       Reason = "INVALID_OPTIONS"
+	UnsupportedEncoding  Reason = "UNSUPPORTED_ENCODING" // text that isn't UTF-8
+	MalformedTable       Reason = "MALFORMED_TABLE"
+	DifferentColumns     Reason = "DIFFERENT_COLUMNS" // between files of one dataset
+	UnknownColumn        Reason = "UNKNOWN_COLUMN"
 )
 
 // Reasons that leave out one file.
@@ -55,6 +59,22 @@ const (
 	TooManyPixels          Reason = "TOO_MANY_PIXELS"
 	TruncatedImage         Reason = "TRUNCATED_IMAGE"
 	MalformedImage         Reason = "MALFORMED_IMAGE"
+	UnsupportedAudio       Reason = "UNSUPPORTED_AUDIO"
+	TruncatedAudio         Reason = "TRUNCATED_AUDIO"
+	MalformedAudio         Reason = "MALFORMED_AUDIO"
+	TooLong                Reason = "TOO_LONG"
+	MalformedRow           Reason = "MALFORMED_ROW"
+	InvalidText            Reason = "INVALID_TEXT"
+	TooManyColumns         Reason = "TOO_MANY_COLUMNS"
+	TooDeep                Reason = "TOO_DEEP"
+	MissingLabel           Reason = "MISSING_LABEL"
+
+	MalformedFile   Reason = "MALFORMED_FILE"
+	DuplicateFile   Reason = "DUPLICATE_FILE"
+	MissingPart     Reason = "MISSING_PART"     // of what makes an example: a file of labels, a member of a sample
+	DifferentShape  Reason = "DIFFERENT_SHAPE"  // from the dataset's other records
+	CorruptRecord   Reason = "CORRUPT_RECORD"   // a checksum that doesn't match, or data behind it that can't be read
+	LabelOutOfRange Reason = "LABEL_OUT_OF_RANGE"
 
 	OwnerLeftOut Reason = "OWNER_LEFT_OUT" // of annotations: their picture was left out
 
