@@ -64,16 +64,20 @@ func tfdsFiles(m *Manifest, features []dataset.Feature) map[string][]byte {
 	}
 	files := make(map[string][]byte)
 	content := make(map[string]any)
+	labels := make(map[string][]string)
 	input, label := "", ""
 	for _, f := range features {
 		content[f.Name] = f.JSON
+		f.LabelFiles(labels)
 		if f.Labels != nil {
-			files[f.Name+".labels.txt"] = []byte(strings.Join(f.Labels, "\n") + "\n")
 			label = f.Name
 		}
 		if _, ok := f.JSON["image"]; ok {
 			input = f.Name
 		}
+	}
+	for name, l := range labels {
+		files[name] = []byte(strings.Join(l, "\n") + "\n")
 	}
 	if input != "" && label != "" {
 		info.SupervisedKeys = &tfdsSupervised{}
