@@ -585,17 +585,20 @@ export interface components {
              */
             height?: number;
             /**
+             * Format: int32
+             * @description How to turn it for it to stand upright, as EXIF has it: 1 to 8, 1 is upright. Boxes are of the picture as it is stored.
+             */
+            orientation?: number;
+            /**
              * Format: int64
              * @description Its bytes in the shard.
              */
             sizeBytes?: string;
             /**
              * Format: byte
-             * @description The picture no larger than 256 pixels each way, upright. Empty when it can't be shown.
+             * @description A JPEG of it, upright, no larger than 256 pixels each way. Empty when it can't be decoded or is too large for that.
              */
             thumbnail?: string;
-            /** @description Of the thumbnail, such as `image/jpeg`. */
-            thumbnailType?: string;
             /**
              * Format: int32
              * @description Pixels in a row as they are stored.

@@ -1318,10 +1318,10 @@ type Feature_Image struct {
 	Height int32 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
 	// How it is stored, such as `jpeg`.
 	Encoding string `protobuf:"bytes,3,opt,name=encoding,proto3" json:"encoding,omitempty"`
-	// The picture no larger than 256 pixels each way, upright. Empty when it can't be shown.
-	Thumbnail []byte `protobuf:"bytes,4,opt,name=thumbnail,proto3" json:"thumbnail,omitempty"`
-	// Of the thumbnail, such as `image/jpeg`.
-	ThumbnailType string `protobuf:"bytes,5,opt,name=thumbnail_type,json=thumbnailType,proto3" json:"thumbnail_type,omitempty"`
+	// How to turn it for it to stand upright, as EXIF has it: 1 to 8, 1 is upright. Boxes are of the picture as it is stored.
+	Orientation int32 `protobuf:"varint,4,opt,name=orientation,proto3" json:"orientation,omitempty"`
+	// A JPEG of it, upright, no larger than 256 pixels each way. Empty when it can't be decoded or is too large for that.
+	Thumbnail []byte `protobuf:"bytes,5,opt,name=thumbnail,proto3" json:"thumbnail,omitempty"`
 	// Its bytes in the shard.
 	SizeBytes     int64 `protobuf:"varint,6,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1379,18 +1379,18 @@ func (x *Feature_Image) GetEncoding() string {
 	return ""
 }
 
+func (x *Feature_Image) GetOrientation() int32 {
+	if x != nil {
+		return x.Orientation
+	}
+	return 0
+}
+
 func (x *Feature_Image) GetThumbnail() []byte {
 	if x != nil {
 		return x.Thumbnail
 	}
 	return nil
-}
-
-func (x *Feature_Image) GetThumbnailType() string {
-	if x != nil {
-		return x.ThumbnailType
-	}
-	return ""
 }
 
 func (x *Feature_Image) GetSizeBytes() int64 {
@@ -1625,7 +1625,7 @@ const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\x05 \x01(\x03R\tsizeBytes\x12\x14\n" +
 	"\x05class\x18\x06 \x01(\tR\x05class\x12;\n" +
-	"\bfeatures\x18\a \x03(\v2\x1f.trainyard.converter.v1.FeatureR\bfeatures\"\xdb\t\n" +
+	"\bfeatures\x18\a \x03(\v2\x1f.trainyard.converter.v1.FeatureR\bfeatures\"\xd6\t\n" +
 	"\aFeature\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vvalue_count\x18\x02 \x01(\x03R\n" +
@@ -1650,13 +1650,13 @@ const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"\x05sizes\x18\x01 \x03(\x03R\x05sizes\x1a6\n" +
 	"\x06Labels\x12\x16\n" +
 	"\x06values\x18\x01 \x03(\x03R\x06values\x12\x14\n" +
-	"\x05names\x18\x02 \x03(\tR\x05names\x1a\xb5\x01\n" +
+	"\x05names\x18\x02 \x03(\tR\x05names\x1a\xb0\x01\n" +
 	"\x05Image\x12\x14\n" +
 	"\x05width\x18\x01 \x01(\x05R\x05width\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x05R\x06height\x12\x1a\n" +
-	"\bencoding\x18\x03 \x01(\tR\bencoding\x12\x1c\n" +
-	"\tthumbnail\x18\x04 \x01(\fR\tthumbnail\x12%\n" +
-	"\x0ethumbnail_type\x18\x05 \x01(\tR\rthumbnailType\x12\x1d\n" +
+	"\bencoding\x18\x03 \x01(\tR\bencoding\x12 \n" +
+	"\vorientation\x18\x04 \x01(\x05R\vorientation\x12\x1c\n" +
+	"\tthumbnail\x18\x05 \x01(\fR\tthumbnail\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x06 \x01(\x03R\tsizeBytes\x1aB\n" +
 	"\x05Boxes\x129\n" +
