@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
@@ -27,6 +28,7 @@ type Manifest struct {
 	Dataset          string         `json:"dataset"`
 	Version          string         `json:"version"`
 	Format           string         `json:"format"`
+	FormatReason     string         `json:"format_reason"`
 	Source           SourceInfo     `json:"source"`
 	Options          Options        `json:"options"`
 	Examples         int64          `json:"examples"`
@@ -45,6 +47,7 @@ type Class struct {
 	Name     string `json:"name"`
 	Label    int    `json:"label"`
 	Examples int64  `json:"examples"`
+	Objects  int64  `json:"objects,omitempty"` // annotated ones, where examples hold several
 }
 
 // SplitSummary is one split.
@@ -70,32 +73,49 @@ type Statistics struct {
 	Counts      map[string]map[string]int64 `json:"counts"`
 }
 
-// NumberSummary sums up a numeric property.
+// NumberSummary sums up a numeric property. Quantiles are right to 1 %.
 type NumberSummary struct {
-	Min  float64 `json:"min"`
-	Max  float64 `json:"max"`
-	Mean float64 `json:"mean"`
+	Count     int64   `json:"count"`
+	Min       float64 `json:"min"`
+	Max       float64 `json:"max"`
+	Mean      float64 `json:"mean"`
+	P05       float64 `json:"p05"`
+	P25       float64 `json:"p25"`
+	Median    float64 `json:"median"`
+	P75       float64 `json:"p75"`
+	P95       float64 `json:"p95"`
+	Histogram []int64 `json:"histogram"` // counts in bins of equal width from min to max
 }
 
-// Duplicates counts examples whose data equal another's, by a 64-bit hash.
+// Duplicates counts examples whose data equal another's, by a 64-bit hash. Of very many examples a sample is compared and the counts are scaled up.
 type Duplicates struct {
-	Examples     int64 `json:"examples"`      // that could be removed without losing data
-	AcrossSplits int64 `json:"across_splits"` // pieces of data that are in more than one split, which makes an evaluation too good
+	Sampled      float64 `json:"sampled"`       // share of the examples that was compared
+	Examples     int64   `json:"examples"`      // that could be removed without losing data
+	AcrossSplits int64   `json:"across_splits"` // pieces of data that are in more than one split, which makes an evaluation too good
 }
 
-// Report says what was left out and why.
+// Report says what was found, what was left out and why. Of files, rows and annotations alike, kept and left out add up to found.
 type Report struct {
-	Dataset    string                  `json:"dataset"`
-	Version    string                  `json:"version"`
-	Examples   int64                   `json:"examples"`
-	LeftOut    int64                   `json:"left_out"`   // files in all
-	Bad        int64                   `json:"bad"`        // of these, counted towards max_bad_fraction
-	Ignored    int64                   `json:"ignored"`    // of these, never meant to be data
-	Reasons    map[reject.Reason]int64 `json:"reasons"`    // files by reason
-	Files      []reject.File           `json:"files"`      // in order of path
-	NotListed  int64                   `json:"not_listed"` // files beyond the first 10,000
-	Warnings   []string                `json:"warnings"`
-	Duplicates Duplicates              `json:"duplicates"`
+	Dataset    string        `json:"dataset"`
+	Version    string        `json:"version"`
+	Format     FormatChoice  `json:"format"`
+	Examples   int64         `json:"examples"`
+	Found      Tally         `json:"found"`
+	Kept       Tally         `json:"kept"`
+	LeftOut    Tally         `json:"left_out"`
+	Bad        int64         `json:"bad"`        // files and rows left out that count towards max_bad_fraction
+	Reasons    Reasons       `json:"reasons"`    // how many by reason
+	Files      []reject.File `json:"files"`      // what was left out: files, rows, annotations in order of path
+	NotListed  int64         `json:"not_listed"` // left out beyond the first 10,000
+	Warnings   []string      `json:"warnings"`
+	Duplicates Duplicates    `json:"duplicates"`
+}
+
+// Reasons count what was left out by kind and reason.
+type Reasons struct {
+	Files       reject.Counts `json:"files"`
+	Rows        reject.Counts `json:"rows"`
+	Annotations reject.Counts `json:"annotations"`
 }
 
 // Output is a finished conversion.
@@ -115,10 +135,10 @@ func Merge(p *Plan, results []*TaskResult) (*Output, error) {
 	}
 	m := Manifest{
 		ConverterVersion: p.Version, Key: p.Key, Dataset: p.Options.Dataset, Version: tfdsVersion(p.Options),
-		Format: p.Format, Source: p.Source, Options: p.Options,
+		Format: p.Format.Name, FormatReason: p.Format.Reason, Source: p.Source, Options: p.Options,
 	}
-	left := p.LeftOut
-	left.Files, left.Counts = slices.Clone(left.Files), maps.Clone(left.Counts)
+	left := p.LeftOut.Clone()
+	kept := Tally{Files: p.UsedFiles}
 	var all dataset.Stats
 	bySplit := make(map[dataset.Split]*dataset.Stats)
 	for _, r := range results {
@@ -127,6 +147,9 @@ func Merge(p *Plan, results []*TaskResult) (*Output, error) {
 			s := &r.Shards[i]
 			m.Shards = append(m.Shards, s.Shard)
 			m.Bytes += s.Bytes
+			kept.Files += s.Files
+			kept.Rows += s.Rows
+			kept.Annotations += s.Annotations
 			all.Merge(&s.Stats)
 			if bySplit[s.Split] == nil {
 				bySplit[s.Split] = &dataset.Stats{}
@@ -146,17 +169,21 @@ func Merge(p *Plan, results []*TaskResult) (*Output, error) {
 		return cmp.Or(cmp.Compare(splitIndex(a.Split), splitIndex(b.Split)), cmp.Compare(a.Name, b.Name))
 	})
 	m.Examples, m.LeftOut = all.Examples, left.Total()
-	for i, name := range p.Classes {
-		m.Classes = append(m.Classes, Class{Name: name, Label: i, Examples: all.Classes[i]})
+	m.Classes = []Class{}
+	for i, name := range p.Index.Classes {
+		m.Classes = append(m.Classes, Class{Name: name, Label: i, Examples: all.Classes[i], Objects: all.Objects[i]})
 	}
 	for _, split := range dataset.Splits {
 		if s := bySplit[split]; s != nil {
-			m.Splits = append(m.Splits, summary(split, s, m.Shards, len(p.Classes)))
+			m.Splits = append(m.Splits, summary(split, s, m.Shards, len(p.Index.Classes)))
 		}
 	}
 	m.Statistics = statistics(&all)
-	m.Duplicates = duplicates(results)
-	report := makeReport(&m, left)
+	m.Duplicates = duplicates(results, p.HashShift)
+	report, err := makeReport(p, &m, kept, left)
+	if err != nil {
+		return nil, err
+	}
 	return pack(p, m, report, &all)
 }
 
@@ -175,7 +202,7 @@ func checkResults(p *Plan, results []*TaskResult) ([]*TaskResult, error) {
 				i, r.Task, r.Key, len(r.Shards), i, p.Key, len(p.Tasks[i].Shards))
 		}
 		for j, s := range r.Shards {
-			if s.Name != p.Tasks[i].Shards[j].Name || s.Split != p.Tasks[i].Shards[j].Split || int64(len(s.Hashes)) != 8*s.Examples {
+			if s.Name != p.Tasks[i].Shards[j].Name || s.Split != p.Tasks[i].Shards[j].Split || int64(len(s.Hashes)) > 8*s.Examples {
 				return nil, fmt.Errorf("the result of task %d doesn't fit its plan at shard %q", i, s.Name)
 			}
 		}
@@ -186,17 +213,20 @@ func checkResults(p *Plan, results []*TaskResult) ([]*TaskResult, error) {
 // checkClasses refuses what nothing can be learned from.
 func checkClasses(p *Plan, all *dataset.Stats, left reject.List) error {
 	if all.Examples == 0 {
-		e := reject.New(reject.NoExamples, "No file of the archive could become an example: %s.", left.Examples(3))
+		e := reject.New(reject.NoExamples, "Nothing in the upload could become an example: %s.", left.Examples(3))
 		e.Files = left
 		return e
 	}
 	used := 0
+	if len(all.Classes) == 0 { // examples have no single label
+		return nil
+	}
 	for _, n := range all.Classes {
 		if n > 0 {
 			used++
 		}
 	}
-	if len(p.Classes) >= 2 && used < 2 {
+	if len(p.Index.Classes) >= 2 && used < 2 {
 		e := reject.New(reject.TooFewClasses, "Only one class has usable files; at least two classes are needed. Left out: %s.", left.Examples(3))
 		e.Files = left
 		return e
@@ -220,16 +250,30 @@ func summary(split dataset.Split, s *dataset.Stats, shards []Shard, classes int)
 	return sum
 }
 
+const histogramBins = 20
+
 func statistics(all *dataset.Stats) Statistics {
 	s := Statistics{SourceBytes: all.Bytes, Numbers: make(map[string]NumberSummary), Counts: all.Counts}
 	for name, n := range all.Numbers {
-		s.Numbers[name] = NumberSummary{Min: n.Min, Max: n.Max, Mean: n.Sum / float64(n.Count)}
+		s.Numbers[name] = NumberSummary{
+			Count: n.Count, Min: n.Min, Max: n.Max, Mean: n.Sum / float64(n.Count),
+			P05: n.Quantile(0.05), P25: n.Quantile(0.25), Median: n.Quantile(0.5), P75: n.Quantile(0.75), P95: n.Quantile(0.95),
+			Histogram: n.Histogram(histogramBins),
+		}
 	}
 	return s
 }
 
+// maxHashes is about how many hashes are compared at most: they travel with the tasks' results and are sorted in memory.
+const maxHashes = 4 << 20
+
+// hashShift is how many times the records must be halved to come to no more than maxHashes.
+func hashShift(records int64) uint8 {
+	return uint8(bits.Len64(uint64(max(0, records-1) / maxHashes))) //nolint:gosec // at most 63
+}
+
 // duplicates counts equal hashes.
-func duplicates(results []*TaskResult) Duplicates {
+func duplicates(results []*TaskResult, shift uint8) Duplicates {
 	type seen struct {
 		hash  uint64
 		split int8
@@ -237,7 +281,7 @@ func duplicates(results []*TaskResult) Duplicates {
 	var total int64
 	for _, r := range results {
 		for _, s := range r.Shards {
-			total += s.Examples
+			total += int64(len(s.Hashes) / 8)
 		}
 	}
 	all := make([]seen, 0, total)
@@ -250,7 +294,7 @@ func duplicates(results []*TaskResult) Duplicates {
 		}
 	}
 	slices.SortFunc(all, func(a, b seen) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.split, b.split)) })
-	var d Duplicates
+	d := Duplicates{Sampled: 1 / float64(int64(1)<<shift)}
 	crossed := false
 	for i := 1; i < len(all); i++ {
 		if all[i].hash != all[i-1].hash {
@@ -263,25 +307,27 @@ func duplicates(results []*TaskResult) Duplicates {
 			crossed = true
 		}
 	}
+	d.Examples, d.AcrossSplits = d.Examples<<shift, d.AcrossSplits<<shift
 	return d
 }
 
-func makeReport(m *Manifest, left reject.List) Report {
+func makeReport(p *Plan, m *Manifest, kept Tally, left reject.List) (Report, error) {
 	r := Report{
-		Dataset: m.Dataset, Version: m.Version, Examples: m.Examples,
-		LeftOut: left.Total(), Bad: left.Bad(), Ignored: left.Total() - left.Bad(),
-		Reasons: left.Counts, Files: left.Files, NotListed: left.Total() - int64(len(left.Files)),
+		Dataset: m.Dataset, Version: m.Version, Format: p.Format, Examples: m.Examples,
+		Found: p.Found, Kept: kept, LeftOut: Tally{left.Counts.Total(), left.Rows.Total(), left.Annotations.Total()},
+		Bad: left.Bad(), Reasons: Reasons{left.Counts, left.Rows, left.Annotations}, Files: left.Files,
 		Duplicates: m.Duplicates, Warnings: []string{},
 	}
-	if r.Reasons == nil {
-		r.Reasons = map[reject.Reason]int64{}
+	r.NotListed = r.LeftOut.Files + r.LeftOut.Rows + left.Annotations.Total() - left.Annotations[reject.OwnerLeftOut] - int64(len(left.Files))
+	if sum := (Tally{kept.Files + r.LeftOut.Files, kept.Rows + r.LeftOut.Rows, kept.Annotations + r.LeftOut.Annotations}); sum != p.Found {
+		return r, fmt.Errorf("the account of the conversion doesn't add up: found %+v, kept %+v, left out %+v", p.Found, kept, r.LeftOut)
 	}
 	if r.Files == nil {
 		r.Files = []reject.File{}
 	}
 	for _, c := range m.Classes {
-		if c.Examples == 0 {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("Class %q has no examples: all its files were left out.", c.Name))
+		if c.Examples == 0 && c.Objects == 0 {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("Class %q has no examples.", c.Name))
 		}
 	}
 	for _, s := range m.Splits {
@@ -292,16 +338,16 @@ func makeReport(m *Manifest, left reject.List) Report {
 	if m.Duplicates.AcrossSplits > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%d files occur in more than one split; the evaluation will look better than it is.", m.Duplicates.AcrossSplits))
 	}
-	return r
+	return r, nil
 }
 
 // pack writes the files beside the shards.
 func pack(p *Plan, m Manifest, r Report, all *dataset.Stats) (*Output, error) {
-	reader, err := readerNamed(p.Format)
+	reader, err := readerNamed(p.Format.Name)
 	if err != nil {
 		return nil, err
 	}
-	files := tfdsFiles(&m, reader.Features(p.Classes, all))
+	files := tfdsFiles(&m, reader.Features(p.Index, all))
 	files[ReportName] = encodeJSON(r)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		sum := sha256.Sum256(files[name])

@@ -10,7 +10,7 @@ import (
 
 // Version is the converter's. It is part of what determines the output: raise it with every change
 // that alters a byte of any shard, so that a task planned by one version is never finished by another.
-const Version = "1"
+const Version = "2"
 
 // Fractions are the shares of the splits. They add up to 1.
 type Fractions struct {
@@ -30,6 +30,26 @@ type Options struct {
 	Validation     dataset.ValidationMode `json:"validation"`
 	ShardBytes     int64                  `json:"shard_bytes"`      // target size of a shard; at least MinShardBytes
 	MaxBadFraction float64                `json:"max_bad_fraction"` // 0..1; see the package comment
+
+	FileName    string      `json:"file_name,omitempty"`    // of the upload; names a bare file
+	LabelColumn string      `json:"label_column,omitempty"` // of formats with columns; "" to find it by its name
+	Stratify    bool        `json:"stratify,omitempty"`     // give each split the same shares of the classes, where labels are known
+	Compression Compression `json:"compression,omitempty"`  // of the shards
+}
+
+// Compression is how shards are compressed.
+type Compression string
+
+// The compressions. Images, sound and the like don't shrink; tables and text do. TensorFlow reads GZIP shards with
+// tf.data.TFRecordDataset(…, compression_type="GZIP"); TFDS reads only uncompressed ones.
+const (
+	NoCompression Compression = ""
+	GZIP          Compression = "GZIP"
+)
+
+// forFormats are the options that formats see.
+func (o Options) forFormats() dataset.Options {
+	return dataset.Options{Validation: o.Validation, LabelColumn: o.LabelColumn}
 }
 
 // Limits of the options.
@@ -37,6 +57,7 @@ const (
 	DefaultShardBytes = 128 << 20
 	MinShardBytes     = 1 << 20
 	MaxShardBytes     = 4 << 30
+	maxColumnName     = 256
 )
 
 // DefaultOptions are the options of a dataset with the given TFDS name when the user chooses nothing.
@@ -72,6 +93,10 @@ func (o Options) Validate() error {
 		return invalid("The shard size is %d bytes; it can be %d to %d.", o.ShardBytes, MinShardBytes, int64(MaxShardBytes))
 	case !(o.MaxBadFraction >= 0 && o.MaxBadFraction <= 1):
 		return invalid("The fraction of bad files is %v; it can be 0 to 1.", o.MaxBadFraction)
+	case o.Compression != NoCompression && o.Compression != GZIP:
+		return invalid("The compression is %q; it can be %s or nothing.", o.Compression, GZIP)
+	case len(o.LabelColumn) > maxColumnName:
+		return invalid("The label column's name has %d bytes; the limit is %d.", len(o.LabelColumn), maxColumnName)
 	}
 	if o.Format != "" {
 		if _, err := readerNamed(o.Format); err != nil {
@@ -106,9 +131,17 @@ func (o Options) tooManyBad(bad, candidates int64) bool {
 	return bad > BadFloor && float64(bad) > o.MaxBadFraction*float64(candidates)
 }
 
+func (o Options) tooManyAnnotations(left reject.List, found int64) error {
+	e := reject.New(reject.TooManyBadFiles,
+		"%d of %d annotations can't be used, more than the %g %% that max_bad_fraction allows: %s. Mend or remove them, or raise max_bad_fraction.",
+		left.Annotations.Bad(), found, 100*o.MaxBadFraction, left.Examples(3))
+	e.Files = left
+	return e
+}
+
 func (o Options) tooManyBadError(left reject.List, candidates int64) error {
 	e := reject.New(reject.TooManyBadFiles,
-		"%d of %d files can't be used, more than the %g %% that max_bad_fraction allows: %s. Mend or remove them, or raise max_bad_fraction.",
+		"%d of %d files or rows can't be used, more than the %g %% that max_bad_fraction allows: %s. Mend or remove them, or raise max_bad_fraction.",
 		left.Bad(), candidates, 100*o.MaxBadFraction, left.Examples(3))
 	e.Files = left
 	return e

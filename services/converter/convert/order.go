@@ -38,6 +38,12 @@ func hashKey(seed uint64, key string) uint64 {
 	return r.next()
 }
 
+// rowHash is the same for a row: of its file's key, hashed, and its number.
+func rowHash(seed, key uint64, row int64) uint64 {
+	r := random(seed ^ key + uint64(row)*0x9e3779b97f4a7c15) //nolint:gosec // any bits will do
+	return r.next()
+}
+
 // dealChunks deals n chunks to tasks and, within each task, to windows, which are shuffled as one. It
 // returns the order in which each task reads its chunks.
 //

@@ -30,6 +30,7 @@ const (
 	chunks   = 1024     // as many chunks are wanted at least
 	window   = 64 << 20 // bytes that are shuffled as one; a task holds two windows in memory
 	maxGap   = 64 << 10 // bytes between two records of a chunk that are read to no purpose
+	rowCost  = 24       // bytes of memory that a row takes in a window besides its data
 
 	// maxTaskShards bounds a task, in shards of the target size.
 	maxTaskShards = 16
@@ -41,17 +42,36 @@ type Plan struct {
 	Key       string        `json:"key"` // of source, options and version; equal keys mean equal output
 	Options   Options       `json:"options"`
 	Source    SourceInfo    `json:"source"`
-	Format    string        `json:"format"`
-	Classes   []string      `json:"classes"`
+	Format    FormatChoice  `json:"format"`
+	Index     dataset.Index `json:"index"`
 	Records   int64         `json:"records"`
 	DataBytes int64         `json:"data_bytes"` // of the records, unpacked
 	Window    int64         `json:"window"`     // bytes of the source that are shuffled as one
 	Tasks     []PlannedTask `json:"tasks"`
-	LeftOut   reject.List   `json:"left_out"` // by the plan; tasks leave out more
-	Unpacked  int64         `json:"unpacked"` // bytes of the unpacked tar, if the source had to be unpacked
+	Found     Tally         `json:"found"`
+	UsedFiles int64         `json:"used_files"` // files that are no record themselves: of rows, of annotations
+	LeftOut   reject.List   `json:"left_out"`   // by the plan; tasks leave out more
+	Unpacked  int64         `json:"unpacked"`   // bytes of the unpacked stream, if the source had to be unpacked
+	Spill     spillPlan     `json:"spill"`
+	// HashShift is how many times the sample of hashes that finds duplicates was halved, so that it stays small.
+	HashShift uint8 `json:"hash_shift"`
 
 	file source.Source // the plan file
 	path string
+}
+
+// Tally counts what an upload consists of.
+type Tally struct {
+	Files       int64 `json:"files"`
+	Rows        int64 `json:"rows"`
+	Annotations int64 `json:"annotations"`
+}
+
+// FormatChoice says which format was taken and why.
+type FormatChoice struct {
+	Name   string   `json:"name"`
+	Reason string   `json:"reason"`
+	Others []string `json:"others,omitempty"` // that fit as well, each with what was found of it
 }
 
 // SourceInfo describes the source.
@@ -84,7 +104,7 @@ type PlannedShard struct {
 	Bytes int64         `json:"bytes"` // about
 }
 
-// candidates is how many files were meant to be examples.
+// candidates is how many files and rows were meant to be examples.
 func (p *Plan) candidates() int64 { return p.Records + p.LeftOut.Bad() }
 
 // Path is where MakePlan left the plan file, or "" if the plan was opened by OpenPlan.
@@ -98,31 +118,66 @@ func (p *Plan) Close() error {
 	return nil
 }
 
-// planned is a record while the plan is made.
+// planned is a record, or a block of rows, while the plan is made. There may be millions; what few formats need is in extra.
 type planned struct {
-	entry int32 // index into the listing
+	entry int32 // index into the listing: of the first file, or of the one that the block is of
+	parts int16 // files; 0: a block
+	split int8  // index into dataset.Splits, or undecided; of a block the rows' splits are in extra
 	label int32
-	split int8 // index into dataset.Splits
-	hash  uint64
+	extra int32  // index into planner.extras, or -1
+	hash  uint64 // of the key; of a block, of the file's key
 }
 
-// chunk is a contiguous run of the source.
+const undecided = -1
+
+type extra struct {
+	meta        span // in the planner's notes
+	annotations int32
+
+	// Of a block:
+	at       span // in its file's data
+	rows     int32
+	firstRow int64
+	labels   span   // 4 bytes a row, in the notes; only for stratified splits
+	splits   []byte // 2 bits a row
+}
+
+type span struct {
+	off int64
+	len int64
+}
+
+// chunk is a contiguous run of the source, or of the spill.
 type chunk struct {
 	first, end int // range of planned records
 	off, size  int64
+	spilled    bool
 }
 
 // planner makes a plan.
 type planner struct {
+	ctx     context.Context //nolint:containedctx // Listener's methods have none, and the planner lives as long as one call
 	opts    Options
+	src     source.Source
 	listing *archive.Listing
+	limits  archive.Limits
+	scratch string
 	reader  dataset.Reader
+	index   dataset.Index
 	left    reject.List
+	found   Tally
+	used    int64
 	records []planned
+	extras  []extra
 	chunks  []chunk
+	err     error // the first failure within a Listener's method that has no error to give
 
 	filed  []int32 // the listing's entries that the format sees
+	fates  []fate  // of each of these
 	splits [len(dataset.Splits)]bool
+	notes  notes
+	files  openFiles
+	spill  spiller
 }
 
 // MakePlan decides the conversion of src and leaves the plan file in the folder scratchDir. A compressed source is
@@ -134,7 +189,7 @@ func MakePlan(ctx context.Context, src source.Source, opts Options, scratchDir s
 // sizing lets tests plan small sources as if they were large.
 type sizing struct{ chunk, window int64 }
 
-func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir string, limits archive.Limits, sz sizing) (*Plan, error) {
+func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir string, limits archive.Limits, sz sizing) (_ *Plan, err error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
@@ -145,45 +200,98 @@ func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir s
 		return nil, err
 	}
 	plan.Source.Container = kind
-	if kind == archive.TarGzip {
+	if kind.Compressed() {
 		f, err := archive.Unpack(ctx, src, unpackedName(scratchDir, plan.Key), limits)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
-		src, kind, plan.Unpacked = f, archive.Tar, f.Size()
+		src, kind, plan.Unpacked = f, kind.Unpacked(), f.Size()
 	}
-	p := &planner{opts: opts}
-	if p.listing, err = archive.List(ctx, src, kind, limits); err != nil {
+	p := &planner{ctx: ctx, opts: opts, src: src, limits: limits, scratch: scratchDir}
+	p.spill = spiller{name: spillName(scratchDir, plan.Key), limit: limits.Unpacked(src.Size())}
+	defer func() { err = errors.Join(err, p.close()) }()
+	if kind == archive.Bare {
+		p.listing = archive.ListBare(src, opts.FileName)
+	} else if p.listing, err = archive.List(ctx, src, kind, limits); err != nil {
 		return nil, err
 	}
-	p.left = p.listing.Refused
-	p.refuseTwins()
-	p.setAsideSystemFiles()
-	if err := p.findFormat(); err != nil {
+	if err := p.indexRecords(plan); err != nil {
 		return nil, err
 	}
-	plan.Format = p.reader.Format().Name
-	p.records = make([]planned, 0, p.Len())
-	index, err := p.reader.Index(ctx, p, p)
-	if err != nil {
+	if err := p.assignSplits(); err != nil {
 		return nil, err
 	}
-	plan.Classes = index.Classes
-	slices.SortFunc(p.records, func(a, b planned) int { return cmp.Compare(a.entry, b.entry) })
-	plan.LeftOut, plan.Records = p.left, int64(len(p.records))
-	if opts.tooManyBad(plan.LeftOut.Bad(), plan.candidates()) {
-		return nil, opts.tooManyBadError(plan.LeftOut, plan.candidates())
-	}
-	if len(p.records) == 0 {
-		return nil, reject.New(reject.NoExamples, "The archive holds no file that can become an example. Expected: %s", p.reader.Format().Description)
-	}
-	p.assignSplits()
 	p.makeChunks(sz.chunk)
+	if plan.Spill, err = p.spill.commit(); err != nil {
+		return nil, err
+	}
+	plan.HashShift = hashShift(plan.Records)
 	if err := p.write(plan, filepath.Join(scratchDir, "plan-"+plan.Key), sz); err != nil {
 		return nil, err
 	}
 	return plan, nil
+}
+
+// indexRecords finds the format and the records.
+func (p *planner) indexRecords(plan *Plan) (err error) {
+	p.left = p.listing.Refused
+	p.found.Files = int64(len(p.listing.Entries)) + p.left.Counts.Total()
+	p.refuseTwins()
+	p.setAsideSystemFiles()
+	if plan.Format, err = p.findFormat(); err != nil {
+		return err
+	}
+	p.index, err = p.reader.Index(p.ctx, p, p.opts.forFormats(), p)
+	var file *reject.File
+	if errors.As(err, &file) { // of a file without which there is no dataset
+		err = &reject.Error{Reason: file.Reason, Message: fmt.Sprintf("The file %q can't be read: %s.", file.Path, file.Message)}
+	}
+	if err = cmp.Or(p.err, err); err != nil {
+		return err
+	}
+	if p.index.Schema == nil {
+		p.index.Schema = json.RawMessage("null")
+	}
+	p.leaveOutTheRest()
+	plan.Index, plan.Found, plan.UsedFiles = p.index, p.found, p.used
+	for i := range p.records {
+		plan.Records += p.rowsOf(i)
+	}
+	slices.SortFunc(p.records, func(a, b planned) int {
+		if c := cmp.Compare(a.entry, b.entry); c != 0 || a.extra < 0 || b.extra < 0 {
+			return c
+		}
+		return cmp.Compare(p.extras[a.extra].at.off, p.extras[b.extra].at.off)
+	})
+	plan.LeftOut = p.left
+	if p.opts.tooManyBad(plan.LeftOut.Bad(), plan.candidates()) {
+		return p.opts.tooManyBadError(plan.LeftOut, plan.candidates())
+	}
+	if bad := p.left.Annotations.Bad(); p.opts.tooManyBad(bad, p.found.Annotations) {
+		return p.opts.tooManyAnnotations(p.left, p.found.Annotations)
+	}
+	if plan.Records == 0 {
+		e := reject.New(reject.NoExamples, "The upload holds nothing that can become an example. Expected: %s", p.reader.Format().Description)
+		if p.left.Bad() > 0 {
+			e.Message += " Left out: " + p.left.Examples(3) + "."
+		}
+		e.Files = p.left
+		return e
+	}
+	return nil
+}
+
+func (p *planner) close() error {
+	return errors.Join(p.notes.close(), p.files.close(), p.spill.discard())
+}
+
+// rowsOf is how many examples a planned record is.
+func (p *planner) rowsOf(i int) int64 {
+	if r := &p.records[i]; r.parts == 0 {
+		return int64(p.extras[r.extra].rows)
+	}
+	return 1
 }
 
 // planKey identifies the output. JSON of a struct has one form, so that equal inputs give equal keys.
@@ -260,52 +368,42 @@ func (p *planner) setAsideSystemFiles() {
 	}
 }
 
-// Len implements dataset.Files.
-func (p *planner) Len() int { return len(p.filed) }
-
-// At implements dataset.Files.
-func (p *planner) At(i int) dataset.File {
-	e := &p.listing.Entries[p.filed[i]]
-	return dataset.File{Path: e.Path, Size: e.Size}
-}
-
-// LeaveOut implements dataset.Listener.
-func (p *planner) LeaveOut(file int, reason reject.Reason, message string) {
-	p.left.Add(reject.NewFile(p.At(file).Path, reason, "%s", message))
-}
-
-// Record implements dataset.Listener.
-func (p *planner) Record(r dataset.Record) {
-	split := slices.Index(dataset.Splits[:], r.Split)
-	if split >= 0 {
-		p.splits[split] = true
-	}
-	p.records = append(p.records, planned{
-		entry: p.filed[r.File],
-		label: int32(r.Label), //nolint:gosec // an index of classes, which are fewer than files
-		split: int8(split),    //nolint:gosec // -1 to 2
-		hash:  hashKey(p.opts.Seed, r.Key),
-	})
-}
-
-// findFormat takes the format that was asked for, or the one that reads the largest share of the files.
-func (p *planner) findFormat() error {
+// findFormat takes the format that was asked for, or the one that fits best: one of which something certain was found, and
+// of these the one that reads the largest share of the files.
+func (p *planner) findFormat() (FormatChoice, error) {
 	if p.opts.Format != "" {
 		var err error
 		p.reader, err = readerNamed(p.opts.Format)
-		return err
+		return FormatChoice{Name: p.opts.Format, Reason: "it was asked for"}, err
 	}
-	var best float64
+	var choice FormatChoice
+	var best dataset.Match
 	var looked []string
 	for _, r := range all.Readers() {
-		m := r.Detect(p)
-		if m.Share > best {
-			p.reader, best = r, m.Share
+		m, err := r.Detect(p.ctx, p)
+		if err != nil {
+			return choice, fmt.Errorf("look for the format %s: %w", r.Format().Name, err)
 		}
+		name := r.Format().Name
 		looked = append(looked, m.Why)
+		if m.Share <= 0 {
+			continue
+		}
+		if m.Certain && !best.Certain || m.Certain == best.Certain && m.Share > best.Share {
+			if p.reader != nil {
+				choice.Others = append(choice.Others, choice.Name+": "+best.Why)
+			}
+			p.reader, best, choice.Name = r, m, name
+		} else {
+			choice.Others = append(choice.Others, name+": "+m.Why)
+		}
 	}
 	if p.reader != nil {
-		return nil
+		choice.Reason = fmt.Sprintf("the upload holds %s; %.3g %% of its files are read", best.Why, 100*best.Share)
+		if len(choice.Others) > 0 && best.Certain {
+			choice.Reason += ", and nothing else describes it as closely"
+		}
+		return choice, nil
 	}
 	found := "no usable file"
 	if p.Len() > 0 {
@@ -313,28 +411,30 @@ func (p *planner) findFormat() error {
 	} else if p.left.Bad() > 0 {
 		found = p.left.Examples(3)
 	}
-	e := reject.New(reject.UnknownFormat, "The archive holds no dataset that is known. Looked for: %s. Found: %s.", strings.Join(looked, "; "), found)
+	e := reject.New(reject.UnknownFormat, "The upload holds no dataset that is known. Looked for: %s. Found: %s. `trainyard formats` shows an example of each.", strings.Join(looked, "; "), found)
 	e.Files = p.left
-	return e
+	return choice, e
 }
 
 // makeChunks groups consecutive records into chunks.
 func (p *planner) makeChunks(maxBytes int64) {
 	var total int64
 	for i := range p.records {
-		total += p.entryOf(i).Extent
+		_, size, _ := p.extentOf(i)
+		total += size
 	}
 	limit := min(maxBytes, max(total/chunks, minChunk))
 	for i := range p.records {
-		e := p.entryOf(i)
+		off, size, spilled := p.extentOf(i)
 		if n := len(p.chunks); n > 0 {
 			c := &p.chunks[n-1]
-			if e.Offset-(c.off+c.size) <= maxGap && e.Offset+e.Extent-c.off <= limit {
-				c.end, c.size = i+1, e.Offset+e.Extent-c.off
+			gap := off - (c.off + c.size)
+			if spilled == c.spilled && gap >= 0 && gap <= maxGap && off+size-c.off <= limit {
+				c.end, c.size = i+1, off+size-c.off
 				continue
 			}
 		}
-		p.chunks = append(p.chunks, chunk{first: i, end: i + 1, off: e.Offset, size: e.Extent})
+		p.chunks = append(p.chunks, chunk{first: i, end: i + 1, off: off, size: size, spilled: spilled})
 	}
 }
 
@@ -342,11 +442,47 @@ func (p *planner) entryOf(record int) *archive.Entry {
 	return &p.listing.Entries[p.records[record].entry]
 }
 
-// recordBytes is about how many bytes a record takes in a shard.
+// extentOf says where a record lies: in the source, or in the spill.
+func (p *planner) extentOf(record int) (off, size int64, spilled bool) {
+	r := &p.records[record]
+	first := p.entryOf(record)
+	if r.parts == 0 {
+		at := p.extras[r.extra].at
+		where := p.files.placeOf(r.entry)
+		return where.off + at.off, at.len, where.spilled
+	}
+	last := &p.listing.Entries[p.lastPart(r)]
+	return first.Offset, last.Offset + last.Extent - first.Offset, false
+}
+
+// recordBytes is about how many bytes an example of a record takes in a shard.
 func (p *planner) recordBytes(record int) int64 {
 	const fields = 80 // keys, label, tags and lengths
-	e := p.entryOf(record)
-	return e.Size + int64(len(e.Path)) + fields + tfrecord.Overhead
+	r := &p.records[record]
+	if r.parts == 0 {
+		x := &p.extras[r.extra]
+		return max(p.index.RowBytes, x.at.len/int64(x.rows)) + tfrecord.Overhead
+	}
+	bytes := int64(fields + tfrecord.Overhead)
+	for e := range p.partsOf(r) {
+		bytes += e.Size + int64(len(e.Path))
+	}
+	if r.extra >= 0 {
+		bytes += p.extras[r.extra].meta.len
+	}
+	return bytes
+}
+
+// cost is about how much memory a chunk takes in a window.
+func (p *planner) cost(c chunk) int64 {
+	cost := c.size
+	for i := c.first; i < c.end; i++ {
+		cost += rowCost * p.rowsOf(i)
+		if x := p.records[i].extra; x >= 0 {
+			cost += p.extras[x].meta.len
+		}
+	}
+	return cost
 }
 
 // taskCount says how many tasks there are: as many as leave the smallest split about one shard of the target size in each.
@@ -364,18 +500,31 @@ func (p *planner) taskCount(bySplit [len(dataset.Splits)]int64, windows int, sz 
 	return int(max(1, min((total+size/2)/size, int64(windows))))
 }
 
+// splitBytes is about how many bytes a record adds to each split.
+func (p *planner) splitBytes(record int, bySplit *[len(dataset.Splits)]int64) {
+	r, bytes := &p.records[record], p.recordBytes(record)
+	if r.parts > 0 {
+		bySplit[r.split] += bytes
+		return
+	}
+	x := &p.extras[r.extra]
+	for row := range int(x.rows) {
+		bySplit[rowSplit(x.splits, row)] += bytes
+	}
+}
+
 // write decides the tasks and their shards and writes the plan file.
 func (p *planner) write(plan *Plan, name string, sz sizing) (err error) {
 	var bySplit [len(dataset.Splits)]int64
 	for i := range p.records {
-		bySplit[p.records[i].split] += p.recordBytes(i)
-		plan.DataBytes += p.entryOf(i).Size
+		p.splitBytes(i, &bySplit)
 	}
-	var sourceBytes int64
+	var cost int64
 	for _, c := range p.chunks {
-		sourceBytes += c.size
+		plan.DataBytes += c.size
+		cost += p.cost(c)
 	}
-	windows := int(max(1, (sourceBytes+sz.window-1)/sz.window))
+	windows := int(max(1, (cost+sz.window-1)/sz.window))
 	tasks := p.taskCount(bySplit, windows, sz)
 
 	w, err := newPlanWriter(name)
@@ -384,38 +533,47 @@ func (p *planner) write(plan *Plan, name string, sz sizing) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.abort()) }()
 	for _, order := range dealChunks(len(p.chunks), tasks, (windows+tasks-1)/tasks, p.opts.Seed) {
-		if len(order) > 0 {
-			plan.Tasks = append(plan.Tasks, p.writeTask(w, order, sz.window))
+		if len(order) == 0 {
+			continue
 		}
+		task, err := p.writeTask(w, order, sz.window)
+		if err != nil {
+			return err
+		}
+		plan.Tasks = append(plan.Tasks, task)
 	}
 	plan.nameShards()
 	return w.commit(plan)
 }
 
 // writeTask writes the sections of a task's windows and gives it its shards.
-func (p *planner) writeTask(w *planWriter, order []int, window int64) PlannedTask {
+func (p *planner) writeTask(w *planWriter, order []int, window int64) (PlannedTask, error) {
 	var task PlannedTask
+	var cost int64
 	for _, i := range order {
 		task.Bytes += p.chunks[i].size
+		cost += p.cost(p.chunks[i])
 	}
 	var bySplit [len(dataset.Splits)]int64
-	windows := int(max(1, (task.Bytes+window-1)/window))
+	windows := int(max(1, (cost+window-1)/window))
 	start := 0
-	for _, end := range cut(windows, len(order), func(i int) int64 { return p.chunks[order[i]].size }) {
+	for _, end := range cut(windows, len(order), func(i int) int64 { return p.cost(p.chunks[order[i]]) }) {
 		if start == end {
 			continue
 		}
 		var records int64
 		for _, i := range order[start:end] {
 			c := p.chunks[i]
-			w.chunk(c.off, c.size, c.end-c.first)
+			w.chunk(c)
 			for r := c.first; r < c.end; r++ {
-				bySplit[p.records[r].split] += p.recordBytes(r)
-				w.record(c.off, p.entryOf(r), p.records[r])
+				p.splitBytes(r, &bySplit)
+				if err := p.writeRecord(w, c, r); err != nil {
+					return task, err
+				}
+				task.Records += p.rowsOf(r)
 			}
 			records += int64(c.end - c.first)
 		}
-		task.Records += records
 		task.Windows = append(task.Windows, w.endSection(records))
 		start = end
 	}
@@ -428,7 +586,7 @@ func (p *planner) writeTask(w *planWriter, order []int, window int64) PlannedTas
 			task.Shards = append(task.Shards, PlannedShard{Split: dataset.Splits[s], Bytes: bytes / n})
 		}
 	}
-	return task
+	return task, nil
 }
 
 // nameShards numbers the shards of each split through all tasks.

@@ -23,10 +23,16 @@ import (
 //
 // A section is a sequence of chunks, a chunk
 //
-//	uvarint offset, size, number of records; then for each record
-//	uvarint length of its path, the path, offset within the chunk, extent, packed size, size, CRC-32, method, label+1, split
+//	uvarint offset, size, 1 if it lies in the spill, number of records; then for each record
+//	uvarint number of parts; for each part, or the one file of a block (0 parts), an entry:
+//	  its path, uvarint offset within the chunk, extent, packed size, size, CRC-32, method
+//	of files: uvarint label+1, split, annotations
+//	of a block: uvarint rows, number of the first row; the rows' splits, 2 bits each
+//	the record's meta
+//
+// where a path and other bytes have their length before them as a uvarint.
 const (
-	planMagic   = "tyPlan\x00\x01"
+	planMagic   = "tyPlan\x00\x02"
 	planTrailer = 8 + len(planMagic)
 	maxHeader   = 256 << 20
 )
@@ -38,6 +44,7 @@ type planWriter struct {
 	name    string
 	offset  int64
 	section []byte // of the window at hand
+	scrap   []byte
 	done    bool
 }
 
@@ -49,14 +56,49 @@ func newPlanWriter(name string) (*planWriter, error) {
 	return &planWriter{file: f, w: bufio.NewWriterSize(f, 1<<18), name: name}, nil
 }
 
-func (w *planWriter) chunk(off, size int64, records int) {
-	w.section = appendUvarints(w.section, off, size, int64(records))
+func (w *planWriter) chunk(c chunk) {
+	spilled := int64(0)
+	if c.spilled {
+		spilled = 1
+	}
+	w.section = appendUvarints(w.section, c.off, c.size, spilled, int64(c.end-c.first))
 }
 
-func (w *planWriter) record(chunkOff int64, e *archive.Entry, r planned) {
-	w.section = binary.AppendUvarint(w.section, uint64(len(e.Path)))
-	w.section = append(w.section, e.Path...)
-	w.section = appendUvarints(w.section, e.Offset-chunkOff, e.Extent, e.Packed, e.Size, int64(e.CRC32), int64(e.Method), int64(r.label)+1, int64(r.split))
+func (w *planWriter) entry(chunkOff int64, e *archive.Entry) {
+	w.bytes([]byte(e.Path))
+	w.section = appendUvarints(w.section, e.Offset-chunkOff, e.Extent, e.Packed, e.Size, int64(e.CRC32), int64(e.Method))
+}
+
+func (w *planWriter) bytes(b []byte) {
+	w.section = binary.AppendUvarint(w.section, uint64(len(b)))
+	w.section = append(w.section, b...)
+}
+
+// writeRecord adds a record, or a block of rows, to the section at hand.
+func (p *planner) writeRecord(w *planWriter, c chunk, record int) (err error) {
+	r := &p.records[record]
+	w.section = appendUvarints(w.section, int64(r.parts))
+	x := &extra{}
+	if r.extra >= 0 {
+		x = &p.extras[r.extra]
+	}
+	if r.parts > 0 {
+		for e := range p.partsOf(r) {
+			w.entry(c.off, e)
+		}
+		w.section = appendUvarints(w.section, int64(r.label)+1, int64(r.split), int64(x.annotations))
+	} else {
+		off, size, _ := p.extentOf(record)
+		e := archive.Entry{Path: p.entryOf(record).Path, Offset: off, Extent: size, Packed: size, Size: size, Method: archive.Raw}
+		w.entry(c.off, &e)
+		w.section = appendUvarints(w.section, int64(x.rows), x.firstRow)
+		w.bytes(x.splits)
+	}
+	if w.scrap, err = p.notes.read(w.scrap, x.meta); err != nil {
+		return err
+	}
+	w.bytes(w.scrap)
+	return nil
 }
 
 // endSection writes the section. A failure to write shows at commit.
@@ -137,16 +179,25 @@ func OpenPlan(ctx context.Context, file source.Source) (*Plan, error) {
 	return p, nil
 }
 
-// taskRecord is a record as a worker sees it.
+// taskRecord is a record, or a block of rows, as a worker sees it.
 type taskRecord struct {
-	entry archive.Entry // Offset is relative to the chunk
-	label int32
-	split int8
+	entry       archive.Entry   // of the first part; Offset is relative to the chunk
+	more        []archive.Entry // of the other parts
+	meta        []byte
+	label       int32
+	annotations int32
+	split       int8
+
+	// Of a block:
+	rows     int32 // 0: no block
+	firstRow int64
+	splits   []byte
 }
 
 // taskChunk is a chunk as a worker sees it.
 type taskChunk struct {
 	off, size int64
+	spilled   bool
 	records   []taskRecord
 	data      []byte // within the window's buffer, while that is held
 }
@@ -164,19 +215,14 @@ func (p *Plan) readWindow(ctx context.Context, w *PlannedWindow) ([]taskChunk, e
 	all := make([]taskRecord, 0, w.Records)
 	var chunks []taskChunk
 	for len(r.b) > 0 && !r.bad {
-		c := taskChunk{off: r.uvarint(), size: r.uvarint()}
+		c := taskChunk{off: r.uvarint(), size: r.uvarint(), spilled: r.uvarint() == 1}
 		n := r.uvarint()
 		if n > int64(cap(all)-len(all)) {
 			return nil, errPlanFile
 		}
 		first := len(all)
 		for range n {
-			rec := taskRecord{entry: archive.Entry{
-				Path: r.string(), Offset: r.uvarint(), Extent: r.uvarint(), Packed: r.uvarint(), Size: r.uvarint(),
-				CRC32:  uint32(r.uvarint()),         //nolint:gosec // written from a uint32
-				Method: archive.Method(r.uvarint()), //nolint:gosec // written from a Method
-			}, label: int32(r.uvarint() - 1), split: int8(r.uvarint())} //nolint:gosec // written from these types
-			all = append(all, rec)
+			all = append(all, r.record())
 		}
 		c.records = all[first:len(all):len(all)]
 		chunks = append(chunks, c)
@@ -194,6 +240,33 @@ type sectionReader struct {
 	bad  bool
 }
 
+func (r *sectionReader) record() (rec taskRecord) {
+	parts := r.uvarint()
+	rec.entry = r.entry()
+	for i := int64(1); i < parts && !r.bad; i++ {
+		rec.more = append(rec.more, r.entry())
+	}
+	if parts > 0 {
+		rec.label, rec.split, rec.annotations = int32(r.uvarint()-1), int8(r.uvarint()), int32(r.uvarint()) //nolint:gosec // written from these types
+	} else {
+		rec.rows, rec.firstRow, rec.label = int32(r.uvarint()), r.uvarint(), -1 //nolint:gosec // as above
+		rec.splits = r.bytes()
+		if len(rec.splits) != (int(rec.rows)+3)/4 {
+			r.bad = true
+		}
+	}
+	rec.meta = r.bytes()
+	return rec
+}
+
+func (r *sectionReader) entry() archive.Entry {
+	return archive.Entry{
+		Path: r.string(), Offset: r.uvarint(), Extent: r.uvarint(), Packed: r.uvarint(), Size: r.uvarint(),
+		CRC32:  uint32(r.uvarint()),         //nolint:gosec // written from a uint32
+		Method: archive.Method(r.uvarint()), //nolint:gosec // written from a Method
+	}
+}
+
 func (r *sectionReader) uvarint() int64 {
 	v, n := binary.Uvarint(r.b)
 	if n <= 0 || v > 1<<62 {
@@ -205,12 +278,18 @@ func (r *sectionReader) uvarint() int64 {
 }
 
 func (r *sectionReader) string() string {
+	n := len(r.bytes())
+	end := len(r.text) - len(r.b)
+	return r.text[end-n : end]
+}
+
+func (r *sectionReader) bytes() []byte {
 	n := r.uvarint()
 	if n > int64(len(r.b)) {
 		r.bad, r.b = true, nil
-		return ""
+		return nil
 	}
-	start := len(r.text) - len(r.b)
+	b := r.b[:n:n]
 	r.b = r.b[n:]
-	return r.text[start : start+int(n)]
+	return b
 }

@@ -70,9 +70,13 @@ type TaskResult struct {
 type ShardResult struct {
 	Shard
 	Stats dataset.Stats `json:"stats"`
-	// Hashes are 8 bytes for each record, in order: the xxHash64 of its source data, little-endian.
-	// They are how duplicates are found.
+	// Hashes are 8 bytes for each record whose hash is in the plan's sample, in order: the xxHash64 of its source data,
+	// little-endian. They are how duplicates are found.
 	Hashes []byte `json:"hashes"`
+	// Files, Rows and Annotations are how many of the upload's are in the shard.
+	Files       int64 `json:"files"`
+	Rows        int64 `json:"rows"`
+	Annotations int64 `json:"annotations"`
 }
 
 const (
@@ -91,7 +95,7 @@ func RunTask(ctx context.Context, t Task) (*TaskResult, error) {
 	if t.Source.Size() != t.Plan.Source.Bytes {
 		return nil, source.ErrChanged
 	}
-	if t.Plan.Source.Container == archive.TarGzip {
+	if t.Plan.Source.Container.Compressed() {
 		f, err := archive.Unpack(ctx, t.Source, unpackedName(t.Scratch, t.Plan.Key), archive.DefaultLimits)
 		if err != nil {
 			return nil, err
@@ -110,6 +114,14 @@ func RunTask(ctx context.Context, t Task) (*TaskResult, error) {
 	if err := scratch.Check(t.Scratch, need); err != nil {
 		return nil, err
 	}
+	if len(t.Plan.Spill.Steps) > 0 {
+		f, err := openSpill(ctx, t.Plan, t.Source, t.Scratch)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r.spill = f
+	}
 	defer r.discard()
 	return r.run(ctx)
 }
@@ -119,6 +131,7 @@ type runner struct {
 	Task
 	planned *PlannedTask
 	reader  dataset.Reader
+	spill   source.Source
 	shards  []*shard
 
 	examples, leftOut, bad, bytes atomic.Int64
@@ -126,11 +139,11 @@ type runner struct {
 
 func (r *runner) run(ctx context.Context) (*TaskResult, error) {
 	var err error
-	if r.reader, err = readerNamed(r.Plan.Format); err != nil {
+	if r.reader, err = readerNamed(r.Plan.Format.Name); err != nil {
 		return nil, err
 	}
 	for i := range r.planned.Shards {
-		s, err := newShard(&r.planned.Shards[i], r.Scratch)
+		s, err := newShard(&r.planned.Shards[i], r.Scratch, r.Plan.Options.Compression)
 		if err != nil {
 			return nil, err
 		}
@@ -156,7 +169,12 @@ func (r *runner) encode(ctx context.Context) error {
 	for i := range mine {
 		windows[i] = make(chan *windowBuffer, 1)
 		group.Go(func() error {
-			w := &worker{runner: r, encoder: r.reader.NewEncoder(dataset.Options{Validation: r.Plan.Options.Validation})}
+			encoder, err := r.reader.NewEncoder(r.Plan.Options.forFormats(), r.Plan.Index)
+			if err != nil {
+				return err
+			}
+			w := &worker{runner: r, encoder: encoder}
+			w.body.unpacker = &w.unpacker
 			for b := range windows[i] {
 				for _, s := range mine[i] {
 					if err := w.encode(ctx, b, s); err != nil {
@@ -210,7 +228,7 @@ func (r *runner) withFiles(err error) error {
 	if err == nil || !errors.Is(err, errTooManyBad) {
 		return err
 	}
-	left := r.Plan.LeftOut
+	left := r.Plan.LeftOut.Clone()
 	for _, s := range r.shards {
 		left.Merge(s.left)
 	}
@@ -226,24 +244,81 @@ type worker struct {
 	unpacker archive.Unpacker
 	buf      []byte
 	extent   []byte // of the record at hand, if it isn't in the window
-	body     body
+	body     body   // of the record at hand
 }
 
 // body is the data of the record at hand.
 type body struct {
 	unpacker *archive.Unpacker
-	entry    *archive.Entry
-	extent   []byte
-	filled   []byte
+	record   *taskRecord
+	extent   []byte // of all parts
+	row      []byte // nil: no row
+	buf      []byte // for what Bytes unpacks
+	seen     uint64 // hash of what was given out
+	given    int    // parts that seen is of
 }
 
 // Size implements dataset.Body.
-func (b *body) Size() int { return int(b.entry.Size) }
+func (b *body) Size() int {
+	if b.row != nil {
+		return len(b.row)
+	}
+	return int(b.record.entry.Size)
+}
 
 // Fill implements dataset.Body.
 func (b *body) Fill(p []byte) error {
-	b.filled = p
-	return b.unpacker.Unpack(p, b.entry, b.extent)
+	if b.row != nil {
+		copy(p, b.row)
+	} else if err := b.unpacker.Unpack(p, &b.record.entry, b.extent); err != nil {
+		return err
+	}
+	b.note(p)
+	return nil
+}
+
+// note adds what is given out to the hash by which duplicates are found.
+func (b *body) note(p []byte) {
+	b.given++
+	if b.given == 1 {
+		b.seen = xxhash.Sum64(p)
+		return
+	}
+	r := random(b.seen ^ xxhash.Sum64(p))
+	b.seen = r.next()
+}
+
+// Bytes implements dataset.Body.
+func (b *body) Bytes() ([]byte, error) {
+	if b.row != nil {
+		b.note(b.row)
+		return b.row, nil
+	}
+	_, data, err := b.Part(0)
+	return data, err
+}
+
+// Parts implements dataset.Body.
+func (b *body) Parts() int { return 1 + len(b.record.more) }
+
+// Part implements dataset.Body.
+func (b *body) Part(i int) (string, []byte, error) {
+	e, extent := &b.record.entry, b.extent
+	if i > 0 {
+		e = &b.record.more[i-1]
+		extent = extent[e.Offset-b.record.entry.Offset:]
+	}
+	if e.Method == archive.Raw {
+		b.note(extent[:e.Size])
+		return e.Path, extent[:e.Size], nil
+	}
+	if int64(cap(b.buf)) < e.Size || cap(b.buf) > keepBytes && e.Size < keepBytes {
+		b.buf = make([]byte, max(e.Size, flushBytes))
+	}
+	b.buf = b.buf[:e.Size]
+	err := b.unpacker.Unpack(b.buf, e, extent[:min(int64(len(extent)), e.Extent)])
+	b.note(b.buf)
+	return e.Path, b.buf, err
 }
 
 // encode writes the records of a window that belong to a shard.
@@ -252,36 +327,24 @@ func (w *worker) encode(ctx context.Context, b *windowBuffer, shardIndex int) er
 		return err
 	}
 	s := w.shards[shardIndex]
-	for _, ref := range b.records[shardIndex] {
+	for _, i := range b.records[shardIndex] {
+		ref := &b.refs[i]
 		c := &b.chunks[ref.chunk]
 		rec := &c.records[ref.record]
-		start := len(w.buf)
-		extent, err := w.extentOf(ctx, c, &rec.entry)
-		if err != nil {
+		item := dataset.Item{Path: rec.entry.Path, Label: int(rec.label), Meta: rec.meta}
+		w.body.record, w.body.row, w.body.given = rec, nil, 0
+		if rec.rows > 0 {
+			w.body.row = c.data[ref.start:ref.end:ref.end]
+			item.Index, item.Row = int(ref.row), rec.firstRow+int64(ref.row)
+		} else {
+			var err error
+			if w.body.extent, err = w.extentOf(ctx, c, rec); err != nil {
+				return err
+			}
+		}
+		if err := w.encodeOne(s, item); err != nil {
 			return err
 		}
-		w.body = body{unpacker: &w.unpacker, entry: &rec.entry, extent: extent}
-		w.buf = tfrecord.Begin(w.buf)
-		w.buf, err = w.encoder.Encode(w.buf, dataset.Item{Path: rec.entry.Path, Label: int(rec.label)}, &w.body, &s.stats)
-		w.bytes.Add(rec.entry.Extent)
-		var left *reject.File
-		if errors.As(err, &left) {
-			w.buf = w.buf[:start]
-			s.left.Add(left)
-			w.leftOut.Add(1)
-			if left.Reason.Counts() && w.Plan.Options.tooManyBad(w.Plan.LeftOut.Bad()+w.bad.Add(1), w.Plan.candidates()) {
-				return errTooManyBad
-			}
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("encode %q: %w", rec.entry.Path, err)
-		}
-		w.buf = tfrecord.End(w.buf, start)
-		s.hashes = binary.LittleEndian.AppendUint64(s.hashes, xxhash.Sum64(w.body.filled))
-		s.shard.Examples++
-		s.shard.DataBytes += int64(len(w.buf)-start) - tfrecord.Overhead
-		w.examples.Add(1)
 		if len(w.buf) >= flushBytes {
 			if err := w.flush(s); err != nil {
 				return err
@@ -291,16 +354,71 @@ func (w *worker) encode(ctx context.Context, b *windowBuffer, shardIndex int) er
 	return w.flush(s)
 }
 
-// extentOf returns the bytes of an entry: a part of the window, or read now if the source is near and the window wasn't.
-func (w *worker) extentOf(ctx context.Context, c *taskChunk, e *archive.Entry) ([]byte, error) {
+// encodeOne writes the record that w.body holds.
+func (w *worker) encodeOne(s *shard, item dataset.Item) error {
+	rec, start := w.body.record, len(w.buf)
+	if rec.rows > 0 {
+		w.bytes.Add(int64(len(w.body.row)))
+	} else {
+		w.bytes.Add(rec.extent())
+	}
+	var err error
+	w.buf, err = w.encoder.Encode(tfrecord.Begin(w.buf), item, &w.body, &s.stats)
+	var left *reject.File
+	if errors.As(err, &left) {
+		w.buf = w.buf[:start]
+		return w.leaveOut(s, item, rec, left)
+	}
+	if err != nil {
+		return fmt.Errorf("encode %q: %w", item.Path, err)
+	}
+	w.buf = tfrecord.End(w.buf, start)
+	if w.body.seen>>(64-w.Plan.HashShift) == 0 {
+		s.hashes = binary.LittleEndian.AppendUint64(s.hashes, w.body.seen)
+	}
+	s.shard.Examples++
+	s.shard.DataBytes += int64(len(w.buf)-start) - tfrecord.Overhead
+	if rec.rows == 0 {
+		s.files += int64(w.body.Parts())
+	} else {
+		s.rows++
+	}
+	s.annotations += int64(rec.annotations)
+	w.examples.Add(1)
+	return nil
+}
+
+// leaveOut notes that a record was left out: its row, or all its files.
+func (w *worker) leaveOut(s *shard, item dataset.Item, rec *taskRecord, left *reject.File) error {
+	if rec.rows > 0 {
+		left.Kind, left.Where = reject.Row, item.Row
+	}
+	s.left.Add(left)
+	for i := range rec.more {
+		other := *left
+		other.Path = rec.more[i].Path
+		other.Message = fmt.Sprintf("it belongs to %q, which was left out", item.Path)
+		s.left.Add(&other)
+	}
+	s.left.AddCount(reject.Annotation, reject.OwnerLeftOut, int64(rec.annotations))
+	w.leftOut.Add(1)
+	if left.Reason.Counts() && w.Plan.Options.tooManyBad(w.Plan.LeftOut.Bad()+w.bad.Add(1), w.Plan.candidates()) {
+		return errTooManyBad
+	}
+	return nil
+}
+
+// extentOf returns the bytes of a record's files: a part of the window, or read now if the source is near and the window wasn't.
+func (w *worker) extentOf(ctx context.Context, c *taskChunk, rec *taskRecord) ([]byte, error) {
+	size := rec.extent()
 	if c.data != nil {
-		return c.data[e.Offset : e.Offset+e.Extent], nil
+		return c.data[rec.entry.Offset : rec.entry.Offset+size], nil
 	}
-	if int64(cap(w.extent)) < e.Extent || cap(w.extent) > keepBytes && e.Extent < keepBytes {
-		w.extent = make([]byte, max(e.Extent, flushBytes))
+	if int64(cap(w.extent)) < size || cap(w.extent) > keepBytes && size < keepBytes {
+		w.extent = make([]byte, max(size, flushBytes))
 	}
-	w.extent = w.extent[:e.Extent]
-	return w.extent, w.Source.ReadAt(ctx, w.extent, c.off+e.Offset)
+	w.extent = w.extent[:size]
+	return w.extent, w.Source.ReadAt(ctx, w.extent, c.off+rec.entry.Offset)
 }
 
 func (w *worker) flush(s *shard) error {
@@ -349,7 +467,7 @@ func (r *runner) finish(ctx context.Context) (*TaskResult, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(putsInFlight)
 	for i, s := range r.shards {
-		result.Shards[i] = ShardResult{Shard: s.shard, Stats: s.stats, Hashes: s.hashes}
+		result.Shards[i] = ShardResult{Shard: s.shard, Stats: s.stats, Hashes: s.hashes, Files: s.files, Rows: s.rows, Annotations: s.annotations}
 		result.LeftOut.Merge(s.left)
 		group.Go(func() error { return r.Sink.Put(ctx, s.shard, s.path) })
 	}

@@ -6,6 +6,8 @@ import (
 	"hash"
 	"os"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/scratch"
@@ -18,30 +20,55 @@ type shard struct {
 	left   reject.List
 	hashes []byte
 
+	files, rows, annotations int64
+
 	path string
 	file *os.File
 	sum  hash.Hash
+	gzip *gzip.Writer // nil: not compressed
 }
 
-func newShard(p *PlannedShard, dir string) (*shard, error) {
+func newShard(p *PlannedShard, dir string, compression Compression) (*shard, error) {
 	f, err := os.CreateTemp(dir, p.Name+".*")
 	if err != nil {
 		return nil, scratch.Wrap(err)
 	}
-	return &shard{shard: Shard{Name: p.Name, Split: p.Split}, path: f.Name(), file: f, sum: sha256.New()}, nil
+	s := &shard{shard: Shard{Name: p.Name, Split: p.Split}, path: f.Name(), file: f, sum: sha256.New()}
+	if compression == GZIP {
+		s.gzip = gzip.NewWriter((*shardFile)(s))
+	}
+	return s, nil
 }
 
 func (s *shard) write(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
+	if s.gzip != nil {
+		_, err := s.gzip.Write(b)
+		return err
+	}
+	_, err := (*shardFile)(s).Write(b)
+	return err
+}
+
+// shardFile writes a shard's bytes as they are.
+type shardFile shard
+
+// Write implements io.Writer.
+func (s *shardFile) Write(b []byte) (int, error) {
 	s.sum.Write(b)
 	s.shard.Bytes += int64(len(b))
-	_, err := s.file.Write(b)
-	return scratch.Wrap(err)
+	n, err := s.file.Write(b)
+	return n, scratch.Wrap(err)
 }
 
 func (s *shard) close() error {
+	if s.gzip != nil {
+		if err := s.gzip.Close(); err != nil {
+			return err
+		}
+	}
 	s.shard.SHA256 = hex.EncodeToString(s.sum.Sum(nil))
 	return scratch.Wrap(s.file.Close())
 }

@@ -1,6 +1,11 @@
 package convert
 
-import "github.com/trainyard/trainyard/services/converter/dataset"
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/trainyard/trainyard/services/converter/dataset"
+)
 
 // Indexes into dataset.Splits.
 const (
@@ -9,61 +14,155 @@ const (
 	test
 )
 
-// assignSplits draws a split for every record that has none; see the package comment.
-func (p *planner) assignSplits() {
+type splitCounts [len(dataset.Splits)]int64
+
+// rowSplit is a row's split in a block's 2 bits a row.
+func rowSplit(splits []byte, row int) int8 { return int8(splits[row/4] >> (row % 4 * 2) & 3) } //nolint:gosec // 0 to 3
+
+func setRowSplit(splits []byte, row int, split int8) {
+	shift := row % 4 * 2
+	splits[row/4] = splits[row/4]&^(3<<shift) | byte(split)<<shift
+}
+
+// drawing draws splits for records that have none; see the package comment.
+type drawing struct {
+	unsplit [len(dataset.Splits)]float64 // shares, for records of which the upload says nothing
+	train   [len(dataset.Splits)]float64 // shares, for records of the upload's own train split
+	balance map[int32]*[len(dataset.Splits)]float64
+	seed    uint64
+}
+
+// draw returns the split of a record: given is the upload's own or undecided, label is -2 unless splits are to be stratified.
+func (d *drawing) draw(given int8, hash uint64, label int32) int8 {
+	shares := &d.unsplit
+	switch {
+	case given == train:
+		shares = &d.train
+	case given >= 0:
+		return given
+	}
+	if label == notStratified {
+		u := float64(hash>>11) * 0x1p-53
+		for s := range shares[:test] {
+			if u -= shares[s]; u < 0 {
+				return int8(s) //nolint:gosec // 0 to 2
+			}
+		}
+		if shares[test] == 0 { // by rounding
+			return train
+		}
+		return test
+	}
+	// Each record goes to the split of its class that is furthest behind its share, so that none is ever off by more than about one.
+	b := d.balance[label]
+	if b == nil {
+		rng := newRandom(d.seed, 3<<32|uint64(uint32(label))) //nolint:gosec // any distinct number
+		b = new([len(dataset.Splits)]float64)
+		for s := range b {
+			b[s] = 0.5 * float64(rng.next()>>11) * 0x1p-53 // so that not all small classes round the same way
+		}
+		d.balance[label] = b
+	}
+	best := 0
+	for s := range b {
+		b[s] += shares[s]
+		if shares[s] > 0 && (shares[best] == 0 || b[s] > b[best]) {
+			best = s
+		}
+	}
+	b[best]--
+	return int8(best) //nolint:gosec // 0 to 2
+}
+
+const notStratified = -2
+
+// assignSplits gives every record and row a split.
+func (p *planner) assignSplits() error {
 	f := p.opts.Splits
+	sum := f.Train + f.Validation + f.Test
 	wanted := [len(dataset.Splits)]bool{train: true, validation: f.Validation > 0, test: f.Test > 0}
-	named := p.splits[train] || p.splits[validation] || p.splits[test]
-	if named {
+	d := drawing{
+		unsplit: [len(dataset.Splits)]float64{f.Train / sum, f.Validation / sum, f.Test / sum},
+		train:   [len(dataset.Splits)]float64{train: 1},
+		balance: make(map[int32]*[len(dataset.Splits)]float64), seed: p.opts.Seed,
+	}
+	if p.splits[train] || p.splits[validation] || p.splits[test] {
 		// The upload's own splits stand. Only a missing validation split is drawn, from train.
 		wanted = p.splits
-		wanted[validation] = wanted[validation] || f.Validation > 0 && p.splits[train]
+		if p.splits[train] && !p.splits[validation] && f.Validation > 0 {
+			wanted[validation] = true
+			d.train = [len(dataset.Splits)]float64{train: f.Train / (f.Train + f.Validation), validation: f.Validation / (f.Train + f.Validation)}
+		}
 	}
-	drawValidation := named && wanted[validation] && !p.splits[validation]
-	sum := f.Train + f.Validation + f.Test
-	var count [len(dataset.Splits)]int
+	var count splitCounts
+	var labels []byte
 	for i := range p.records {
 		r := &p.records[i]
-		switch u := float64(r.hash>>11) * 0x1p-53; {
-		case r.split >= 0:
-			if r.split == train && drawValidation && u < f.Validation/(f.Train+f.Validation) {
-				r.split = validation
+		if r.parts > 0 {
+			label := int32(notStratified)
+			if p.opts.Stratify {
+				label = r.label
 			}
-		case u < f.Train/sum:
-			r.split = train
-		case u < (f.Train+f.Validation)/sum:
-			r.split = validation
-		default:
-			r.split = test
+			r.split = d.draw(r.split, r.hash, label)
+			count[r.split]++
+			continue
 		}
-		count[r.split]++
+		x := &p.extras[r.extra]
+		var err error
+		if labels, err = p.notes.read(labels, x.labels); err != nil {
+			return err
+		}
+		for row := range int(x.rows) {
+			label := int32(notStratified)
+			if len(labels) > 0 {
+				label = int32(binary.LittleEndian.Uint32(labels[4*row:])) //nolint:gosec // written from an int32
+			}
+			split := d.draw(r.split, rowHash(p.opts.Seed, r.hash, x.firstRow+int64(row)), label)
+			setRowSplit(x.splits, row, split)
+			count[split]++
+		}
 	}
 	p.fillSplits(wanted, count)
+	return nil
 }
 
 // fillSplits gives every wanted split at least one record, as long as there are enough.
-func (p *planner) fillSplits(wanted [len(dataset.Splits)]bool, count [len(dataset.Splits)]int) {
+func (p *planner) fillSplits(wanted [len(dataset.Splits)]bool, count splitCounts) {
 	for s := range count {
 		if !wanted[s] || count[s] > 0 {
 			continue
 		}
-		from := train
-		for i, n := range count {
-			if n > count[from] {
-				from = i
-			}
-		}
+		from := slices.Index(count[:], slices.Max(count[:]))
 		if count[from] < 2 {
 			return
 		}
-		least := -1
-		for i := range p.records {
-			if int(p.records[i].split) == from && (least < 0 || p.records[i].hash < p.records[least].hash) {
-				least = i
-			}
-		}
-		p.records[least].split = int8(s) //nolint:gosec // 0 to 2
+		p.moveOne(int8(from), int8(s)) //nolint:gosec // 0 to 2
 		count[from]--
 		count[s]++
 	}
+}
+
+// moveOne moves the record with the smallest hash from one split to another.
+func (p *planner) moveOne(from, to int8) {
+	record, row, least := -1, -1, ^uint64(0)
+	for i := range p.records {
+		r := &p.records[i]
+		if r.parts > 0 {
+			if r.split == from && (record < 0 || r.hash < least) {
+				record, row, least = i, -1, r.hash
+			}
+			continue
+		}
+		x := &p.extras[r.extra]
+		for k := range int(x.rows) {
+			if h := rowHash(p.opts.Seed, r.hash, x.firstRow+int64(k)); rowSplit(x.splits, k) == from && (record < 0 || h < least) {
+				record, row, least = i, k, h
+			}
+		}
+	}
+	if row < 0 {
+		p.records[record].split = to
+		return
+	}
+	setRowSplit(p.extras[p.records[record].extra].splits, row, to)
 }

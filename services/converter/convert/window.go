@@ -3,6 +3,7 @@ package convert
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 
@@ -16,19 +17,25 @@ import (
 type windowBuffer struct {
 	data    []byte // nothing, if the source is near
 	chunks  []taskChunk
-	records [][]recordRef // by shard, in the order of writing
-	count   int           // of records
-	gaps    int64         // bytes that belong to no record, such as headers in a tar
-	users   atomic.Int32  // workers that aren't through with it
+	refs    []recordRef  // all records, shuffled
+	records [][]int32    // by shard, in the order of writing: indexes into refs
+	gaps    int64        // bytes that belong to no record, such as headers in a tar
+	users   atomic.Int32 // workers that aren't through with it
 }
 
-type recordRef struct{ chunk, record int32 }
+// recordRef is a record, or a row of a block.
+type recordRef struct {
+	chunk, record int32
+	row           int32  // within the block
+	start, end    uint32 // of the row, within the chunk's data
+}
 
 // readWindows reads one window after the other into free buffers and passes each to all workers. The
 // two buffers are the task's byte budget: reading is ahead by one window and no more.
 func (r *runner) readWindows(ctx context.Context, free chan *windowBuffer, out []chan *windowBuffer) error {
 	const shuffling = 2
 	bySplit := r.shardsBySplit()
+	rows := r.rowCutter()
 	dealt := make([]int, len(dataset.Splits))
 	for i := range r.planned.Windows {
 		var b *windowBuffer
@@ -42,10 +49,13 @@ func (r *runner) readWindows(ctx context.Context, free chan *windowBuffer, out [
 			return err
 		}
 		rng := newRandom(r.Plan.Options.Seed, shuffling^uint64(b.chunks[0].off)<<8) //nolint:gosec // offsets aren't negative
-		b.deal(&rng, bySplit, dealt, len(r.shards))
 		if err := b.read(ctx, r); err != nil {
 			return err
 		}
+		if err := b.cut(rows); err != nil {
+			return err
+		}
+		b.deal(&rng, bySplit, dealt, len(r.shards))
 		b.users.Store(int32(len(out))) //nolint:gosec // few
 		for _, c := range out {
 			select {
@@ -68,33 +78,75 @@ func (r *runner) shardsBySplit() [][]int {
 	return by
 }
 
+// rowCutter returns the function that cuts blocks to rows, or nil if the format has none.
+func (r *runner) rowCutter() func([]byte, func(start, end int)) {
+	switch reader := r.reader.(type) {
+	case dataset.Transcoder:
+		return transcodedRows
+	case dataset.RowReader:
+		return reader.Rows(r.Plan.Index)
+	}
+	return nil
+}
+
+// cut lists the window's records and rows in the order of the source.
+func (b *windowBuffer) cut(rows func([]byte, func(start, end int))) error {
+	b.refs, b.gaps = b.refs[:0], 0
+	for ci := range b.chunks {
+		c := &b.chunks[ci]
+		b.gaps += c.size
+		for ri := range c.records {
+			rec := &c.records[ri]
+			ref := recordRef{chunk: int32(ci), record: int32(ri)} //nolint:gosec // bounded by a window
+			if rec.rows == 0 {
+				b.gaps -= rec.extent()
+				b.refs = append(b.refs, ref)
+				continue
+			}
+			if rows == nil || rec.entry.Offset+rec.entry.Size > int64(len(c.data)) {
+				return errPlanFile
+			}
+			first := len(b.refs)
+			rows(c.data[rec.entry.Offset:rec.entry.Offset+rec.entry.Size], func(start, end int) {
+				ref.start, ref.end = uint32(rec.entry.Offset)+uint32(start), uint32(rec.entry.Offset)+uint32(end) //nolint:gosec // bounded by a window
+				b.gaps -= int64(end - start)
+				b.refs = append(b.refs, ref)
+				ref.row++
+			})
+			if len(b.refs)-first != int(rec.rows) {
+				return fmt.Errorf("%w: %q has %d rows where %d were planned", source.ErrChanged, rec.entry.Path, len(b.refs)-first, rec.rows)
+			}
+		}
+	}
+	return nil
+}
+
+// extent is how many bytes from its first part's beginning on a record takes.
+func (r *taskRecord) extent() int64 {
+	last := &r.entry
+	if n := len(r.more); n > 0 {
+		last = &r.more[n-1]
+	}
+	return last.Offset + last.Extent - r.entry.Offset
+}
+
 // deal shuffles the window's records and deals them in turn to the shards of their splits; dealt
 // counts through all windows, so that shards come out equally long.
 func (b *windowBuffer) deal(rng *random, bySplit [][]int, dealt []int, shards int) {
-	b.count, b.gaps = 0, 0
-	for _, c := range b.chunks {
-		b.count += len(c.records)
-		b.gaps += c.size
-		for i := range c.records {
-			b.gaps -= c.records[i].entry.Extent
-		}
-	}
-	refs := make([]recordRef, 0, b.count)
-	for c := range b.chunks {
-		for i := range b.chunks[c].records {
-			refs = append(refs, recordRef{int32(c), int32(i)}) //nolint:gosec // bounded by a window
-		}
-	}
-	shuffle(rng, refs)
+	shuffle(rng, b.refs)
 	b.records = slices.Grow(b.records[:0], shards)[:shards]
 	for i := range b.records {
 		b.records[i] = b.records[i][:0]
 	}
-	for _, ref := range refs {
-		split := b.chunks[ref.chunk].records[ref.record].split
+	for i, ref := range b.refs {
+		rec := &b.chunks[ref.chunk].records[ref.record]
+		split := rec.split
+		if rec.rows > 0 {
+			split = rowSplit(rec.splits, int(ref.row))
+		}
 		s := bySplit[split][dealt[split]%len(bySplit[split])]
 		dealt[split]++
-		b.records[s] = append(b.records[s], ref)
+		b.records[s] = append(b.records[s], int32(i)) //nolint:gosec // bounded by a window
 	}
 }
 
@@ -104,11 +156,14 @@ func (b *windowBuffer) read(ctx context.Context, r *runner) error {
 	const maxRead, longRecord = 8 << 20, 16 << 10
 	order := make([]int, len(b.chunks))
 	var size int64
+	count, rows := 0, false
 	for i := range order {
 		order[i] = i
 		size += b.chunks[i].size
+		count += len(b.chunks[i].records)
+		rows = rows || b.chunks[i].records[0].rows > 0
 	}
-	if near, ok := r.Source.(source.Prefetcher); ok && size >= longRecord*int64(b.count) {
+	if near, ok := r.Source.(source.Prefetcher); ok && !rows && size >= longRecord*int64(count) {
 		for i := range b.chunks {
 			near.Prefetch(b.chunks[i].off, b.chunks[i].size)
 		}
@@ -125,9 +180,13 @@ func (b *windowBuffer) read(ctx context.Context, r *runner) error {
 	rest := b.data
 	for i := 0; i < len(order); {
 		off, n := b.chunks[order[i]].off, int64(0)
+		from, spilled := r.Source, b.chunks[order[i]].spilled
+		if spilled {
+			from = r.spill
+		}
 		for ; i < len(order); i++ {
 			c := &b.chunks[order[i]]
-			if n > 0 && (c.off != off+n || n+c.size > maxRead) {
+			if n > 0 && (c.off != off+n || n+c.size > maxRead || c.spilled != spilled) {
 				break
 			}
 			c.data = rest[n : n+c.size]
@@ -135,7 +194,7 @@ func (b *windowBuffer) read(ctx context.Context, r *runner) error {
 		}
 		part := rest[:n]
 		rest = rest[n:]
-		group.Go(func() error { return r.Source.ReadAt(ctx, part, off) })
+		group.Go(func() error { return from.ReadAt(ctx, part, off) })
 	}
 	return group.Wait()
 }

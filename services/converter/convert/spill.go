@@ -1,0 +1,222 @@
+package convert
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/trainyard/trainyard/services/converter/archive"
+	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/reject"
+	"github.com/trainyard/trainyard/services/converter/scratch"
+	"github.com/trainyard/trainyard/services/converter/source"
+)
+
+// The spill is a file on scratch disk with what can't be read at any offset where it lies: files of rows that are packed,
+// and the rows of columnar files. The plan says how it came about, so that every machine that does a task makes the same one.
+
+// spillPlan is how to make the spill again.
+type spillPlan struct {
+	Bytes int64       `json:"bytes,omitempty"`
+	Steps []spillStep `json:"steps,omitempty"`
+}
+
+// spillStep appends to the spill: a file's data, or its rows.
+type spillStep struct {
+	Entry     archive.Entry `json:"entry"`
+	Transcode bool          `json:"transcode,omitempty"`
+	Offset    int64         `json:"offset,omitempty"` // of the data that are transcoded
+	Spilled   bool          `json:"spilled,omitempty"`
+}
+
+// spiller makes the spill.
+type spiller struct {
+	name  string
+	limit int64 // bytes
+
+	file    *os.File // under another name until it is whole
+	w       *bufio.Writer
+	size    int64
+	checked int64 // size up to which there was space on the disk
+	steps   []spillStep
+}
+
+func spillName(scratchDir, key string) string { return filepath.Join(scratchDir, key+".spill") }
+
+func (s *spiller) begin() error {
+	if s.file != nil {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(s.name), filepath.Base(s.name)+".*")
+	if err != nil {
+		return scratch.Wrap(err)
+	}
+	s.file, s.w = f, bufio.NewWriterSize(f, 1<<18)
+	return nil
+}
+
+// Write implements io.Writer.
+func (s *spiller) Write(p []byte) (int, error) {
+	const step = 64 << 20
+	if s.size+int64(len(p)) > s.checked {
+		if s.size+int64(len(p)) > s.limit {
+			return 0, reject.New(reject.ArchiveTooLarge,
+				"The upload unpacks to more than %d bytes, as only files made to do harm do. Upload it without compression.", s.limit)
+		}
+		if err := scratch.Check(filepath.Dir(s.name), step); err != nil {
+			return 0, err
+		}
+		s.checked = min(s.size+int64(len(p))+step, s.limit)
+	}
+	n, err := s.w.Write(p)
+	s.size += int64(n)
+	return n, scratch.Wrap(err)
+}
+
+// unpack appends an entry's data and returns where they begin.
+func (s *spiller) unpack(ctx context.Context, src source.Source, e archive.Entry) (int64, error) {
+	if err := s.begin(); err != nil {
+		return 0, err
+	}
+	r, err := archive.OpenEntry(ctx, src, &e)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	start := s.size
+	if _, err := io.Copy(s, r); err != nil {
+		return 0, err
+	}
+	s.steps = append(s.steps, spillStep{Entry: e})
+	return start, scratch.Wrap(s.w.Flush())
+}
+
+// transcode appends a file's rows and calls written with each and the bytes that it took.
+func (s *spiller) transcode(ctx context.Context, t dataset.Transcoder, file dataset.File, at place, data io.ReaderAt, written func(row []byte, size int64)) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	s.steps = append(s.steps, spillStep{Entry: archive.Entry{Path: file.Path, Size: file.Size}, Transcode: true, Offset: at.off, Spilled: at.spilled})
+	var head [binary.MaxVarintLen64]byte
+	err := t.Transcode(ctx, file, data, func(row []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if len(row) > dataset.MaxRowBytes {
+			return reject.New(reject.TooLarge, "A row of %q has %d bytes; the limit is %d.", file.Path, len(row), dataset.MaxRowBytes)
+		}
+		n := binary.PutUvarint(head[:], uint64(len(row)))
+		if _, err := s.Write(head[:n]); err != nil {
+			return err
+		}
+		if _, err := s.Write(row); err != nil {
+			return err
+		}
+		if written != nil {
+			written(row, int64(n+len(row)))
+		}
+		return nil
+	})
+	return errors.Join(err, scratch.Wrap(s.w.Flush()))
+}
+
+// transcodedRows cuts a block of rows that transcode wrote.
+func transcodedRows(data []byte, row func(start, end int)) {
+	for at := 0; at < len(data); {
+		length, n := binary.Uvarint(data[at:])
+		if n <= 0 || length > uint64(len(data)-at-n) { //nolint:gosec // not negative
+			return
+		}
+		row(at+n, at+n+int(length)) //nolint:gosec // bounded by the block
+		at += n + int(length)       //nolint:gosec // as above
+	}
+}
+
+// commit gives the spill its name.
+func (s *spiller) commit() (spillPlan, error) {
+	if s.file == nil {
+		return spillPlan{}, nil
+	}
+	return spillPlan{Bytes: s.size, Steps: s.steps}, os.Rename(s.file.Name(), s.name)
+}
+
+// discard closes the spill and removes it unless it was committed.
+func (s *spiller) discard() error {
+	if s.file == nil {
+		return nil
+	}
+	err := os.Remove(s.file.Name())
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, s.file.Close())
+}
+
+// openSpill opens the plan's spill, or makes it if it isn't there. Processes that want the same take turns. The caller closes it.
+func openSpill(ctx context.Context, p *Plan, src source.Source, scratchDir string) (*source.File, error) {
+	name := spillName(scratchDir, p.Key)
+	lock, err := os.OpenFile(name+".lock", os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in our own scratch folder
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // a descriptor fits an int
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	if f, err := source.OpenFile(name); err == nil || !errors.Is(err, os.ErrNotExist) {
+		return f, err
+	}
+	if err := scratch.Check(scratchDir, p.Spill.Bytes); err != nil {
+		return nil, err
+	}
+	s := spiller{name: name, limit: p.Spill.Bytes}
+	err = s.replay(ctx, p, src)
+	if err == nil && s.size != p.Spill.Bytes {
+		err = source.ErrChanged
+	}
+	if err == nil {
+		_, err = s.commit()
+	}
+	if err = errors.Join(err, s.discard()); err != nil {
+		return nil, err
+	}
+	return source.OpenFile(name)
+}
+
+func (s *spiller) replay(ctx context.Context, p *Plan, src source.Source) error {
+	reader, err := readerNamed(p.Format.Name)
+	if err != nil {
+		return err
+	}
+	for _, step := range p.Spill.Steps {
+		if !step.Transcode {
+			if _, err := s.unpack(ctx, src, step.Entry); err != nil {
+				return err
+			}
+			continue
+		}
+		t, ok := reader.(dataset.Transcoder)
+		if !ok {
+			return errPlanFile
+		}
+		if err := s.begin(); err != nil {
+			return err
+		}
+		data := readerAt(ctx, src)
+		if step.Spilled {
+			data = s.file
+		}
+		file := dataset.File{Path: step.Entry.Path, Size: step.Entry.Size}
+		at := place{off: step.Offset, spilled: step.Spilled}
+		if err := s.transcode(ctx, t, file, at, io.NewSectionReader(data, step.Offset, file.Size), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
