@@ -729,13 +729,19 @@ export interface components {
         };
         /** @description How the file is to be converted. Zero values mean the defaults. */
         "trainyard.ingest.v1.ConversionOptions": {
+            /** @description How shards are compressed. */
+            compression?: components["schemas"]["trainyard.ingest.v1.ConversionOptions.Compression"];
             /** @description A format's id to use instead of looking, see `/v1/formats`. */
             format?: string;
+            /** @description The column that holds the label, of formats with columns. Empty: a column named label, class, target or the like. */
+            labelColumn?: string;
             /**
              * Format: double
              * @description Largest share of bad files that is tolerated; 0 means 0.01.
              */
             maxBadFraction?: number;
+            /** @description What is made of the dataset besides its shards. */
+            package?: components["schemas"]["trainyard.ingest.v1.ConversionOptions.Package"];
             /**
              * Format: int64
              * @description Seed of the split hash and of the shuffle.
@@ -743,9 +749,21 @@ export interface components {
             seed?: string;
             /** @description Shares of the splits. All zero means 0.8, 0.1, 0.1; otherwise they must sum to 1. */
             splitFractions?: components["schemas"]["trainyard.ingest.v1.SplitFractions"];
+            /** @description Give each split the same shares of the classes, where records have a label. */
+            stratify?: boolean;
             /** @description How hard each file is looked at. */
             validation?: components["schemas"]["trainyard.ingest.v1.ConversionOptions.Validation"];
         };
+        /**
+         * @description How shards are compressed. Images and sound don't shrink; tables and text do.
+         * @enum {string}
+         */
+        "trainyard.ingest.v1.ConversionOptions.Compression": "COMPRESSION_UNSPECIFIED" | "NONE" | "GZIP";
+        /**
+         * @description What is made of the dataset besides its shards.
+         * @enum {string}
+         */
+        "trainyard.ingest.v1.ConversionOptions.Package": "PACKAGE_UNSPECIFIED" | "TAR";
         /**
          * @description How hard each file is looked at.
          * @enum {string}

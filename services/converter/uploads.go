@@ -227,6 +227,11 @@ func (u *unit) options(c tracker.Conversion, version *ingestv1.Version) (convert
 	if chosen.GetValidation() == ingestv1.ConversionOptions_FULL {
 		o.Validation = dataset.Full
 	}
+	o.FileName, o.LabelColumn, o.Stratify = version.GetFileName(), chosen.GetLabelColumn(), chosen.GetStratify()
+	if chosen.GetCompression() == ingestv1.ConversionOptions_GZIP {
+		o.Compression = convert.GZIP
+	}
+	o.Package = chosen.GetPackage() == ingestv1.ConversionOptions_TAR
 	if chosen.GetMaxBadFraction() > 0 {
 		o.MaxBadFraction = chosen.GetMaxBadFraction()
 	}

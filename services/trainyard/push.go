@@ -26,19 +26,24 @@ import (
 	"github.com/trainyard/trainyard/services/trainyard/client"
 	"github.com/trainyard/trainyard/services/trainyard/foldersource"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 )
 
 type pushCommand struct {
 	connection
-	Path       string  `arg:"" help:"Archive (zip, tar, tar.gz), or a folder with one folder a class."`
-	Dataset    string  `required:"" help:"The dataset's id; it is made if it isn't there."`
-	Format     string  `help:"Dataset format instead of looking, see 'trainyard list formats'."`
-	Seed       int64   `help:"Seed of the split and of the shuffle."`
-	Split      split   `help:"Shares of train, validation and test, such as 0.8,0.1,0.1 (the default)."`
-	Validation string  `help:"structural looks at each file's structure, full decodes it too." enum:"structural,full" default:"structural"`
-	MaxBad     float64 `help:"Largest share of bad files that is tolerated; 0 means the default, 0.01." name:"max-bad-fraction"`
-	Parallel   int     `help:"Parts to put at once." default:"4"`
-	NoWait     bool    `help:"Return when the upload is whole, without waiting for the conversion."`
+	Path        string  `arg:"" help:"Archive (zip, or tar: plain, gz, zst, bz2), a single file of data (CSV, JSONL, Parquet, TFRecord…), or a folder."`
+	Dataset     string  `required:"" help:"The dataset's id; it is made if it isn't there."`
+	Format      string  `help:"Dataset format instead of looking, see 'trainyard list formats'."`
+	Seed        int64   `help:"Seed of the split and of the shuffle."`
+	Split       split   `help:"Shares of train, validation and test, such as 0.8,0.1,0.1 (the default)."`
+	Validation  string  `help:"structural looks at each file's structure, full decodes it too." enum:"structural,full" default:"structural"`
+	LabelColumn string  `help:"Column that holds the label, of tables; found by its name if it isn't given."`
+	Stratify    bool    `help:"Give each split the same shares of the classes."`
+	Compression string  `help:"none, or gzip for tables and text; TensorFlow Datasets reads only uncompressed shards." enum:"none,gzip" default:"none"`
+	Package     string  `help:"tar also makes one file of the whole dataset, dataset.tar." enum:"none,tar" default:"none"`
+	MaxBad      float64 `help:"Largest share of bad files that is tolerated; 0 means the default, 0.01." name:"max-bad-fraction"`
+	Parallel    int     `help:"Parts to put at once." default:"4"`
+	NoWait      bool    `help:"Return when the upload is whole, without waiting for the conversion."`
 }
 
 // uploadSource is what is uploaded: a file, or a folder shown as a zip.
@@ -112,9 +117,15 @@ func (c *pushCommand) push(ctx context.Context, api *client.Client, out *output)
 }
 
 func (c *pushCommand) options() *ingestv1.ConversionOptions {
-	options := &ingestv1.ConversionOptions{Format: c.Format, Seed: c.Seed, MaxBadFraction: c.MaxBad, SplitFractions: c.Split.SplitFractions}
+	options := &ingestv1.ConversionOptions{Format: c.Format, Seed: c.Seed, MaxBadFraction: c.MaxBad, SplitFractions: c.Split.SplitFractions, LabelColumn: c.LabelColumn, Stratify: c.Stratify}
 	if c.Validation == "full" {
 		options.Validation = ingestv1.ConversionOptions_FULL
+	}
+	if c.Compression == "gzip" {
+		options.Compression = ingestv1.ConversionOptions_GZIP
+	}
+	if c.Package == "tar" {
+		options.Package = ingestv1.ConversionOptions_TAR
 	}
 	return options
 }
@@ -155,7 +166,7 @@ func beginVersion(ctx context.Context, api *client.Client, dataset, name string,
 		return nil, err
 	}
 	for _, v := range versions.GetVersions() {
-		if v.GetState() == ingestv1.Version_UPLOADING && v.GetFileName() == name && v.GetSizeBytes() == size && sameOptions(v.GetConversion(), options) {
+		if v.GetState() == ingestv1.Version_UPLOADING && v.GetFileName() == name && v.GetSizeBytes() == size && proto.Equal(v.GetConversion(), options) {
 			out.note("going on with the unfinished upload of %s", v.GetName())
 			return v, nil
 		}
@@ -163,12 +174,6 @@ func beginVersion(ctx context.Context, api *client.Client, dataset, name string,
 	version := &ingestv1.Version{}
 	request := &ingestv1.Version{FileName: name, SizeBytes: size, Conversion: options}
 	return version, api.Post(ctx, parent+"?requestId="+uuid.NewString(), request, version)
-}
-
-func sameOptions(a, b *ingestv1.ConversionOptions) bool {
-	return a.GetFormat() == b.GetFormat() && a.GetSeed() == b.GetSeed() && a.GetMaxBadFraction() == b.GetMaxBadFraction() &&
-		(a.GetValidation() == ingestv1.ConversionOptions_FULL) == (b.GetValidation() == ingestv1.ConversionOptions_FULL) &&
-		a.GetSplitFractions().GetTrain() == b.GetSplitFractions().GetTrain() && a.GetSplitFractions().GetTest() == b.GetSplitFractions().GetTest()
 }
 
 // upload puts the parts that S3 doesn't have yet, several at once.

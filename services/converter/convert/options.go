@@ -35,6 +35,7 @@ type Options struct {
 	LabelColumn string      `json:"label_column,omitempty"` // of formats with columns; "" to find it by its name
 	Stratify    bool        `json:"stratify,omitempty"`     // give each split the same shares of the classes, where labels are known
 	Compression Compression `json:"compression,omitempty"`  // of the shards
+	Package     bool        `json:"package,omitempty"`      // make one tar of it all besides; see TarName
 }
 
 // Compression is how shards are compressed.

@@ -92,7 +92,7 @@ func (s *Server) ListRejections(ctx context.Context, req *converterv1.ListReject
 	if err != nil {
 		return nil, err
 	}
-	res := &converterv1.ListRejectionsResponse{NextPageToken: next, TotalSize: int32(report.LeftOut)} //nolint:gosec // Checked when planned.
+	res := &converterv1.ListRejectionsResponse{NextPageToken: next, TotalSize: int32(report.LeftOut.Files + report.LeftOut.Rows + report.LeftOut.Annotations)} //nolint:gosec // Checked when planned.
 	for _, f := range page {
 		res.Rejections = append(res.Rejections, &converterv1.Rejection{Path: f.Path, Reason: string(f.Reason), Message: f.Message})
 	}

@@ -145,7 +145,7 @@ func (c *child) plan(ctx context.Context, j job) (*Planned, error) {
 	if err := c.put(ctx, SignRequest{Object: PlanObject, Put: true, Size: size, SHA256: sum}, plan.Path()); err != nil {
 		return nil, err
 	}
-	planned := &Planned{Key: plan.Key, Size: size, Format: plan.Format, Records: plan.Records, LeftOut: plan.LeftOut.Total()}
+	planned := &Planned{Key: plan.Key, Size: size, Format: plan.Format.Name, Records: plan.Records, LeftOut: plan.LeftOut.Total()}
 	for _, t := range plan.Tasks {
 		planned.TaskSize = append(planned.TaskSize, t.Bytes)
 	}

@@ -129,6 +129,9 @@ func checkOptions(options *ingestv1.ConversionOptions) error {
 	if err := checkText("version.conversion.format", options.GetFormat(), false); err != nil {
 		return err
 	}
+	if err := checkText("version.conversion.label_column", options.GetLabelColumn(), false); err != nil {
+		return err
+	}
 	split := options.GetSplitFractions()
 	sum := split.GetTrain() + split.GetValidation() + split.GetTest()
 	// The slack is that of decimals written by people: 0.7 + 0.2 + 0.1 is not 1 in binary.

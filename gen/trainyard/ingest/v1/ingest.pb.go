@@ -151,6 +151,108 @@ func (ConversionOptions_Validation) EnumDescriptor() ([]byte, []int) {
 	return file_trainyard_ingest_v1_ingest_proto_rawDescGZIP(), []int{2, 0}
 }
 
+// How shards are compressed. Images and sound don't shrink; tables and text do.
+type ConversionOptions_Compression int32
+
+const (
+	// Same as NONE.
+	ConversionOptions_COMPRESSION_UNSPECIFIED ConversionOptions_Compression = 0
+	// Not at all, as TensorFlow Datasets reads them.
+	ConversionOptions_NONE ConversionOptions_Compression = 1
+	// For tf.data.TFRecordDataset(files, compression_type="GZIP"); TensorFlow Datasets doesn't read these.
+	ConversionOptions_GZIP ConversionOptions_Compression = 2
+)
+
+// Enum value maps for ConversionOptions_Compression.
+var (
+	ConversionOptions_Compression_name = map[int32]string{
+		0: "COMPRESSION_UNSPECIFIED",
+		1: "NONE",
+		2: "GZIP",
+	}
+	ConversionOptions_Compression_value = map[string]int32{
+		"COMPRESSION_UNSPECIFIED": 0,
+		"NONE":                    1,
+		"GZIP":                    2,
+	}
+)
+
+func (x ConversionOptions_Compression) Enum() *ConversionOptions_Compression {
+	p := new(ConversionOptions_Compression)
+	*p = x
+	return p
+}
+
+func (x ConversionOptions_Compression) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConversionOptions_Compression) Descriptor() protoreflect.EnumDescriptor {
+	return file_trainyard_ingest_v1_ingest_proto_enumTypes[2].Descriptor()
+}
+
+func (ConversionOptions_Compression) Type() protoreflect.EnumType {
+	return &file_trainyard_ingest_v1_ingest_proto_enumTypes[2]
+}
+
+func (x ConversionOptions_Compression) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConversionOptions_Compression.Descriptor instead.
+func (ConversionOptions_Compression) EnumDescriptor() ([]byte, []int) {
+	return file_trainyard_ingest_v1_ingest_proto_rawDescGZIP(), []int{2, 1}
+}
+
+// What is made of the dataset besides its shards.
+type ConversionOptions_Package int32
+
+const (
+	// Nothing.
+	ConversionOptions_PACKAGE_UNSPECIFIED ConversionOptions_Package = 0
+	// One tar of the shards and all files beside them, as dataset.tar.
+	ConversionOptions_TAR ConversionOptions_Package = 1
+)
+
+// Enum value maps for ConversionOptions_Package.
+var (
+	ConversionOptions_Package_name = map[int32]string{
+		0: "PACKAGE_UNSPECIFIED",
+		1: "TAR",
+	}
+	ConversionOptions_Package_value = map[string]int32{
+		"PACKAGE_UNSPECIFIED": 0,
+		"TAR":                 1,
+	}
+)
+
+func (x ConversionOptions_Package) Enum() *ConversionOptions_Package {
+	p := new(ConversionOptions_Package)
+	*p = x
+	return p
+}
+
+func (x ConversionOptions_Package) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConversionOptions_Package) Descriptor() protoreflect.EnumDescriptor {
+	return file_trainyard_ingest_v1_ingest_proto_enumTypes[3].Descriptor()
+}
+
+func (ConversionOptions_Package) Type() protoreflect.EnumType {
+	return &file_trainyard_ingest_v1_ingest_proto_enumTypes[3]
+}
+
+func (x ConversionOptions_Package) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConversionOptions_Package.Descriptor instead.
+func (ConversionOptions_Package) EnumDescriptor() ([]byte, []int) {
+	return file_trainyard_ingest_v1_ingest_proto_rawDescGZIP(), []int{2, 2}
+}
+
 // A named line of versions.
 type Dataset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -463,8 +565,16 @@ type ConversionOptions struct {
 	Validation ConversionOptions_Validation `protobuf:"varint,4,opt,name=validation,proto3,enum=trainyard.ingest.v1.ConversionOptions_Validation" json:"validation,omitempty"`
 	// Largest share of bad files that is tolerated; 0 means 0.01.
 	MaxBadFraction float64 `protobuf:"fixed64,5,opt,name=max_bad_fraction,json=maxBadFraction,proto3" json:"max_bad_fraction,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The column that holds the label, of formats with columns. Empty: a column named label, class, target or the like.
+	LabelColumn string `protobuf:"bytes,6,opt,name=label_column,json=labelColumn,proto3" json:"label_column,omitempty"`
+	// Give each split the same shares of the classes, where records have a label.
+	Stratify bool `protobuf:"varint,7,opt,name=stratify,proto3" json:"stratify,omitempty"`
+	// How shards are compressed.
+	Compression ConversionOptions_Compression `protobuf:"varint,8,opt,name=compression,proto3,enum=trainyard.ingest.v1.ConversionOptions_Compression" json:"compression,omitempty"`
+	// What is made of the dataset besides its shards.
+	Package       ConversionOptions_Package `protobuf:"varint,9,opt,name=package,proto3,enum=trainyard.ingest.v1.ConversionOptions_Package" json:"package,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConversionOptions) Reset() {
@@ -530,6 +640,34 @@ func (x *ConversionOptions) GetMaxBadFraction() float64 {
 		return x.MaxBadFraction
 	}
 	return 0
+}
+
+func (x *ConversionOptions) GetLabelColumn() string {
+	if x != nil {
+		return x.LabelColumn
+	}
+	return ""
+}
+
+func (x *ConversionOptions) GetStratify() bool {
+	if x != nil {
+		return x.Stratify
+	}
+	return false
+}
+
+func (x *ConversionOptions) GetCompression() ConversionOptions_Compression {
+	if x != nil {
+		return x.Compression
+	}
+	return ConversionOptions_COMPRESSION_UNSPECIFIED
+}
+
+func (x *ConversionOptions) GetPackage() ConversionOptions_Package {
+	if x != nil {
+		return x.Package
+	}
+	return ConversionOptions_PACKAGE_UNSPECIFIED
 }
 
 // Shares of the splits.
@@ -2151,7 +2289,7 @@ const file_trainyard_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
 	"\x06FAILED\x10\x05\x12\v\n" +
 	"\aEXPIRED\x10\x06\x12\v\n" +
-	"\aABORTED\x10\a\"\xfa\x02\n" +
+	"\aABORTED\x10\a\"\xe4\x05\n" +
 	"\x11ConversionOptions\x12\x1f\n" +
 	"\x06format\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06format\x12L\n" +
 	"\x0fsplit_fractions\x18\x02 \x01(\v2#.trainyard.ingest.v1.SplitFractionsR\x0esplitFractions\x12\x12\n" +
@@ -2159,13 +2297,24 @@ const file_trainyard_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
 	"validation\x18\x04 \x01(\x0e21.trainyard.ingest.v1.ConversionOptions.ValidationB\b\xbaH\x05\x82\x01\x02\x10\x01R\n" +
 	"validation\x12A\n" +
-	"\x10max_bad_fraction\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x0emaxBadFraction\"B\n" +
+	"\x10max_bad_fraction\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x0emaxBadFraction\x12+\n" +
+	"\flabel_column\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\vlabelColumn\x12\x1a\n" +
+	"\bstratify\x18\a \x01(\bR\bstratify\x12^\n" +
+	"\vcompression\x18\b \x01(\x0e22.trainyard.ingest.v1.ConversionOptions.CompressionB\b\xbaH\x05\x82\x01\x02\x10\x01R\vcompression\x12R\n" +
+	"\apackage\x18\t \x01(\x0e2..trainyard.ingest.v1.ConversionOptions.PackageB\b\xbaH\x05\x82\x01\x02\x10\x01R\apackage\"B\n" +
 	"\n" +
 	"Validation\x12\x1a\n" +
 	"\x16VALIDATION_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"STRUCTURAL\x10\x01\x12\b\n" +
-	"\x04FULL\x10\x02\"\xa5\x01\n" +
+	"\x04FULL\x10\x02\">\n" +
+	"\vCompression\x12\x1b\n" +
+	"\x17COMPRESSION_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04NONE\x10\x01\x12\b\n" +
+	"\x04GZIP\x10\x02\"+\n" +
+	"\aPackage\x12\x17\n" +
+	"\x13PACKAGE_UNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03TAR\x10\x01\"\xa5\x01\n" +
 	"\x0eSplitFractions\x12-\n" +
 	"\x05train\x18\x01 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05train\x127\n" +
 	"\n" +
@@ -2309,100 +2458,104 @@ func file_trainyard_ingest_v1_ingest_proto_rawDescGZIP() []byte {
 	return file_trainyard_ingest_v1_ingest_proto_rawDescData
 }
 
-var file_trainyard_ingest_v1_ingest_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_trainyard_ingest_v1_ingest_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_trainyard_ingest_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_trainyard_ingest_v1_ingest_proto_goTypes = []any{
-	(Version_State)(0),                // 0: trainyard.ingest.v1.Version.State
-	(ConversionOptions_Validation)(0), // 1: trainyard.ingest.v1.ConversionOptions.Validation
-	(*Dataset)(nil),                   // 2: trainyard.ingest.v1.Dataset
-	(*Version)(nil),                   // 3: trainyard.ingest.v1.Version
-	(*ConversionOptions)(nil),         // 4: trainyard.ingest.v1.ConversionOptions
-	(*SplitFractions)(nil),            // 5: trainyard.ingest.v1.SplitFractions
-	(*UploadPlan)(nil),                // 6: trainyard.ingest.v1.UploadPlan
-	(*ConversionProgress)(nil),        // 7: trainyard.ingest.v1.ConversionProgress
-	(*ClassCount)(nil),                // 8: trainyard.ingest.v1.ClassCount
-	(*Split)(nil),                     // 9: trainyard.ingest.v1.Split
-	(*Part)(nil),                      // 10: trainyard.ingest.v1.Part
-	(*SignedPart)(nil),                // 11: trainyard.ingest.v1.SignedPart
-	(*CreateDatasetRequest)(nil),      // 12: trainyard.ingest.v1.CreateDatasetRequest
-	(*CreateDatasetResponse)(nil),     // 13: trainyard.ingest.v1.CreateDatasetResponse
-	(*GetDatasetRequest)(nil),         // 14: trainyard.ingest.v1.GetDatasetRequest
-	(*GetDatasetResponse)(nil),        // 15: trainyard.ingest.v1.GetDatasetResponse
-	(*ListDatasetsRequest)(nil),       // 16: trainyard.ingest.v1.ListDatasetsRequest
-	(*ListDatasetsResponse)(nil),      // 17: trainyard.ingest.v1.ListDatasetsResponse
-	(*CreateVersionRequest)(nil),      // 18: trainyard.ingest.v1.CreateVersionRequest
-	(*CreateVersionResponse)(nil),     // 19: trainyard.ingest.v1.CreateVersionResponse
-	(*GetVersionRequest)(nil),         // 20: trainyard.ingest.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),        // 21: trainyard.ingest.v1.GetVersionResponse
-	(*ListVersionsRequest)(nil),       // 22: trainyard.ingest.v1.ListVersionsRequest
-	(*ListVersionsResponse)(nil),      // 23: trainyard.ingest.v1.ListVersionsResponse
-	(*SignPartsRequest)(nil),          // 24: trainyard.ingest.v1.SignPartsRequest
-	(*PartToSign)(nil),                // 25: trainyard.ingest.v1.PartToSign
-	(*SignPartsResponse)(nil),         // 26: trainyard.ingest.v1.SignPartsResponse
-	(*ListPartsRequest)(nil),          // 27: trainyard.ingest.v1.ListPartsRequest
-	(*ListPartsResponse)(nil),         // 28: trainyard.ingest.v1.ListPartsResponse
-	(*CompleteUploadRequest)(nil),     // 29: trainyard.ingest.v1.CompleteUploadRequest
-	(*CompleteUploadResponse)(nil),    // 30: trainyard.ingest.v1.CompleteUploadResponse
-	(*AbortUploadRequest)(nil),        // 31: trainyard.ingest.v1.AbortUploadRequest
-	(*AbortUploadResponse)(nil),       // 32: trainyard.ingest.v1.AbortUploadResponse
-	nil,                               // 33: trainyard.ingest.v1.SignedPart.HeadersEntry
-	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
-	(*v1.Failure)(nil),                // 35: trainyard.errors.v1.Failure
+	(Version_State)(0),                 // 0: trainyard.ingest.v1.Version.State
+	(ConversionOptions_Validation)(0),  // 1: trainyard.ingest.v1.ConversionOptions.Validation
+	(ConversionOptions_Compression)(0), // 2: trainyard.ingest.v1.ConversionOptions.Compression
+	(ConversionOptions_Package)(0),     // 3: trainyard.ingest.v1.ConversionOptions.Package
+	(*Dataset)(nil),                    // 4: trainyard.ingest.v1.Dataset
+	(*Version)(nil),                    // 5: trainyard.ingest.v1.Version
+	(*ConversionOptions)(nil),          // 6: trainyard.ingest.v1.ConversionOptions
+	(*SplitFractions)(nil),             // 7: trainyard.ingest.v1.SplitFractions
+	(*UploadPlan)(nil),                 // 8: trainyard.ingest.v1.UploadPlan
+	(*ConversionProgress)(nil),         // 9: trainyard.ingest.v1.ConversionProgress
+	(*ClassCount)(nil),                 // 10: trainyard.ingest.v1.ClassCount
+	(*Split)(nil),                      // 11: trainyard.ingest.v1.Split
+	(*Part)(nil),                       // 12: trainyard.ingest.v1.Part
+	(*SignedPart)(nil),                 // 13: trainyard.ingest.v1.SignedPart
+	(*CreateDatasetRequest)(nil),       // 14: trainyard.ingest.v1.CreateDatasetRequest
+	(*CreateDatasetResponse)(nil),      // 15: trainyard.ingest.v1.CreateDatasetResponse
+	(*GetDatasetRequest)(nil),          // 16: trainyard.ingest.v1.GetDatasetRequest
+	(*GetDatasetResponse)(nil),         // 17: trainyard.ingest.v1.GetDatasetResponse
+	(*ListDatasetsRequest)(nil),        // 18: trainyard.ingest.v1.ListDatasetsRequest
+	(*ListDatasetsResponse)(nil),       // 19: trainyard.ingest.v1.ListDatasetsResponse
+	(*CreateVersionRequest)(nil),       // 20: trainyard.ingest.v1.CreateVersionRequest
+	(*CreateVersionResponse)(nil),      // 21: trainyard.ingest.v1.CreateVersionResponse
+	(*GetVersionRequest)(nil),          // 22: trainyard.ingest.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),         // 23: trainyard.ingest.v1.GetVersionResponse
+	(*ListVersionsRequest)(nil),        // 24: trainyard.ingest.v1.ListVersionsRequest
+	(*ListVersionsResponse)(nil),       // 25: trainyard.ingest.v1.ListVersionsResponse
+	(*SignPartsRequest)(nil),           // 26: trainyard.ingest.v1.SignPartsRequest
+	(*PartToSign)(nil),                 // 27: trainyard.ingest.v1.PartToSign
+	(*SignPartsResponse)(nil),          // 28: trainyard.ingest.v1.SignPartsResponse
+	(*ListPartsRequest)(nil),           // 29: trainyard.ingest.v1.ListPartsRequest
+	(*ListPartsResponse)(nil),          // 30: trainyard.ingest.v1.ListPartsResponse
+	(*CompleteUploadRequest)(nil),      // 31: trainyard.ingest.v1.CompleteUploadRequest
+	(*CompleteUploadResponse)(nil),     // 32: trainyard.ingest.v1.CompleteUploadResponse
+	(*AbortUploadRequest)(nil),         // 33: trainyard.ingest.v1.AbortUploadRequest
+	(*AbortUploadResponse)(nil),        // 34: trainyard.ingest.v1.AbortUploadResponse
+	nil,                                // 35: trainyard.ingest.v1.SignedPart.HeadersEntry
+	(*timestamppb.Timestamp)(nil),      // 36: google.protobuf.Timestamp
+	(*v1.Failure)(nil),                 // 37: trainyard.errors.v1.Failure
 }
 var file_trainyard_ingest_v1_ingest_proto_depIdxs = []int32{
-	34, // 0: trainyard.ingest.v1.Dataset.create_time:type_name -> google.protobuf.Timestamp
+	36, // 0: trainyard.ingest.v1.Dataset.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 1: trainyard.ingest.v1.Version.state:type_name -> trainyard.ingest.v1.Version.State
-	4,  // 2: trainyard.ingest.v1.Version.conversion:type_name -> trainyard.ingest.v1.ConversionOptions
-	6,  // 3: trainyard.ingest.v1.Version.upload:type_name -> trainyard.ingest.v1.UploadPlan
-	7,  // 4: trainyard.ingest.v1.Version.progress:type_name -> trainyard.ingest.v1.ConversionProgress
-	8,  // 5: trainyard.ingest.v1.Version.classes:type_name -> trainyard.ingest.v1.ClassCount
-	9,  // 6: trainyard.ingest.v1.Version.splits:type_name -> trainyard.ingest.v1.Split
-	35, // 7: trainyard.ingest.v1.Version.error:type_name -> trainyard.errors.v1.Failure
-	34, // 8: trainyard.ingest.v1.Version.create_time:type_name -> google.protobuf.Timestamp
-	34, // 9: trainyard.ingest.v1.Version.update_time:type_name -> google.protobuf.Timestamp
-	5,  // 10: trainyard.ingest.v1.ConversionOptions.split_fractions:type_name -> trainyard.ingest.v1.SplitFractions
+	6,  // 2: trainyard.ingest.v1.Version.conversion:type_name -> trainyard.ingest.v1.ConversionOptions
+	8,  // 3: trainyard.ingest.v1.Version.upload:type_name -> trainyard.ingest.v1.UploadPlan
+	9,  // 4: trainyard.ingest.v1.Version.progress:type_name -> trainyard.ingest.v1.ConversionProgress
+	10, // 5: trainyard.ingest.v1.Version.classes:type_name -> trainyard.ingest.v1.ClassCount
+	11, // 6: trainyard.ingest.v1.Version.splits:type_name -> trainyard.ingest.v1.Split
+	37, // 7: trainyard.ingest.v1.Version.error:type_name -> trainyard.errors.v1.Failure
+	36, // 8: trainyard.ingest.v1.Version.create_time:type_name -> google.protobuf.Timestamp
+	36, // 9: trainyard.ingest.v1.Version.update_time:type_name -> google.protobuf.Timestamp
+	7,  // 10: trainyard.ingest.v1.ConversionOptions.split_fractions:type_name -> trainyard.ingest.v1.SplitFractions
 	1,  // 11: trainyard.ingest.v1.ConversionOptions.validation:type_name -> trainyard.ingest.v1.ConversionOptions.Validation
-	34, // 12: trainyard.ingest.v1.UploadPlan.expire_time:type_name -> google.protobuf.Timestamp
-	33, // 13: trainyard.ingest.v1.SignedPart.headers:type_name -> trainyard.ingest.v1.SignedPart.HeadersEntry
-	34, // 14: trainyard.ingest.v1.SignedPart.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 15: trainyard.ingest.v1.CreateDatasetRequest.dataset:type_name -> trainyard.ingest.v1.Dataset
-	2,  // 16: trainyard.ingest.v1.CreateDatasetResponse.dataset:type_name -> trainyard.ingest.v1.Dataset
-	2,  // 17: trainyard.ingest.v1.GetDatasetResponse.dataset:type_name -> trainyard.ingest.v1.Dataset
-	2,  // 18: trainyard.ingest.v1.ListDatasetsResponse.datasets:type_name -> trainyard.ingest.v1.Dataset
-	3,  // 19: trainyard.ingest.v1.CreateVersionRequest.version:type_name -> trainyard.ingest.v1.Version
-	3,  // 20: trainyard.ingest.v1.CreateVersionResponse.version:type_name -> trainyard.ingest.v1.Version
-	3,  // 21: trainyard.ingest.v1.GetVersionResponse.version:type_name -> trainyard.ingest.v1.Version
-	3,  // 22: trainyard.ingest.v1.ListVersionsResponse.versions:type_name -> trainyard.ingest.v1.Version
-	25, // 23: trainyard.ingest.v1.SignPartsRequest.parts:type_name -> trainyard.ingest.v1.PartToSign
-	11, // 24: trainyard.ingest.v1.SignPartsResponse.parts:type_name -> trainyard.ingest.v1.SignedPart
-	10, // 25: trainyard.ingest.v1.ListPartsResponse.parts:type_name -> trainyard.ingest.v1.Part
-	3,  // 26: trainyard.ingest.v1.CompleteUploadResponse.version:type_name -> trainyard.ingest.v1.Version
-	3,  // 27: trainyard.ingest.v1.AbortUploadResponse.version:type_name -> trainyard.ingest.v1.Version
-	12, // 28: trainyard.ingest.v1.IngestService.CreateDataset:input_type -> trainyard.ingest.v1.CreateDatasetRequest
-	14, // 29: trainyard.ingest.v1.IngestService.GetDataset:input_type -> trainyard.ingest.v1.GetDatasetRequest
-	16, // 30: trainyard.ingest.v1.IngestService.ListDatasets:input_type -> trainyard.ingest.v1.ListDatasetsRequest
-	18, // 31: trainyard.ingest.v1.IngestService.CreateVersion:input_type -> trainyard.ingest.v1.CreateVersionRequest
-	20, // 32: trainyard.ingest.v1.IngestService.GetVersion:input_type -> trainyard.ingest.v1.GetVersionRequest
-	22, // 33: trainyard.ingest.v1.IngestService.ListVersions:input_type -> trainyard.ingest.v1.ListVersionsRequest
-	24, // 34: trainyard.ingest.v1.IngestService.SignParts:input_type -> trainyard.ingest.v1.SignPartsRequest
-	27, // 35: trainyard.ingest.v1.IngestService.ListParts:input_type -> trainyard.ingest.v1.ListPartsRequest
-	29, // 36: trainyard.ingest.v1.IngestService.CompleteUpload:input_type -> trainyard.ingest.v1.CompleteUploadRequest
-	31, // 37: trainyard.ingest.v1.IngestService.AbortUpload:input_type -> trainyard.ingest.v1.AbortUploadRequest
-	13, // 38: trainyard.ingest.v1.IngestService.CreateDataset:output_type -> trainyard.ingest.v1.CreateDatasetResponse
-	15, // 39: trainyard.ingest.v1.IngestService.GetDataset:output_type -> trainyard.ingest.v1.GetDatasetResponse
-	17, // 40: trainyard.ingest.v1.IngestService.ListDatasets:output_type -> trainyard.ingest.v1.ListDatasetsResponse
-	19, // 41: trainyard.ingest.v1.IngestService.CreateVersion:output_type -> trainyard.ingest.v1.CreateVersionResponse
-	21, // 42: trainyard.ingest.v1.IngestService.GetVersion:output_type -> trainyard.ingest.v1.GetVersionResponse
-	23, // 43: trainyard.ingest.v1.IngestService.ListVersions:output_type -> trainyard.ingest.v1.ListVersionsResponse
-	26, // 44: trainyard.ingest.v1.IngestService.SignParts:output_type -> trainyard.ingest.v1.SignPartsResponse
-	28, // 45: trainyard.ingest.v1.IngestService.ListParts:output_type -> trainyard.ingest.v1.ListPartsResponse
-	30, // 46: trainyard.ingest.v1.IngestService.CompleteUpload:output_type -> trainyard.ingest.v1.CompleteUploadResponse
-	32, // 47: trainyard.ingest.v1.IngestService.AbortUpload:output_type -> trainyard.ingest.v1.AbortUploadResponse
-	38, // [38:48] is the sub-list for method output_type
-	28, // [28:38] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	2,  // 12: trainyard.ingest.v1.ConversionOptions.compression:type_name -> trainyard.ingest.v1.ConversionOptions.Compression
+	3,  // 13: trainyard.ingest.v1.ConversionOptions.package:type_name -> trainyard.ingest.v1.ConversionOptions.Package
+	36, // 14: trainyard.ingest.v1.UploadPlan.expire_time:type_name -> google.protobuf.Timestamp
+	35, // 15: trainyard.ingest.v1.SignedPart.headers:type_name -> trainyard.ingest.v1.SignedPart.HeadersEntry
+	36, // 16: trainyard.ingest.v1.SignedPart.expire_time:type_name -> google.protobuf.Timestamp
+	4,  // 17: trainyard.ingest.v1.CreateDatasetRequest.dataset:type_name -> trainyard.ingest.v1.Dataset
+	4,  // 18: trainyard.ingest.v1.CreateDatasetResponse.dataset:type_name -> trainyard.ingest.v1.Dataset
+	4,  // 19: trainyard.ingest.v1.GetDatasetResponse.dataset:type_name -> trainyard.ingest.v1.Dataset
+	4,  // 20: trainyard.ingest.v1.ListDatasetsResponse.datasets:type_name -> trainyard.ingest.v1.Dataset
+	5,  // 21: trainyard.ingest.v1.CreateVersionRequest.version:type_name -> trainyard.ingest.v1.Version
+	5,  // 22: trainyard.ingest.v1.CreateVersionResponse.version:type_name -> trainyard.ingest.v1.Version
+	5,  // 23: trainyard.ingest.v1.GetVersionResponse.version:type_name -> trainyard.ingest.v1.Version
+	5,  // 24: trainyard.ingest.v1.ListVersionsResponse.versions:type_name -> trainyard.ingest.v1.Version
+	27, // 25: trainyard.ingest.v1.SignPartsRequest.parts:type_name -> trainyard.ingest.v1.PartToSign
+	13, // 26: trainyard.ingest.v1.SignPartsResponse.parts:type_name -> trainyard.ingest.v1.SignedPart
+	12, // 27: trainyard.ingest.v1.ListPartsResponse.parts:type_name -> trainyard.ingest.v1.Part
+	5,  // 28: trainyard.ingest.v1.CompleteUploadResponse.version:type_name -> trainyard.ingest.v1.Version
+	5,  // 29: trainyard.ingest.v1.AbortUploadResponse.version:type_name -> trainyard.ingest.v1.Version
+	14, // 30: trainyard.ingest.v1.IngestService.CreateDataset:input_type -> trainyard.ingest.v1.CreateDatasetRequest
+	16, // 31: trainyard.ingest.v1.IngestService.GetDataset:input_type -> trainyard.ingest.v1.GetDatasetRequest
+	18, // 32: trainyard.ingest.v1.IngestService.ListDatasets:input_type -> trainyard.ingest.v1.ListDatasetsRequest
+	20, // 33: trainyard.ingest.v1.IngestService.CreateVersion:input_type -> trainyard.ingest.v1.CreateVersionRequest
+	22, // 34: trainyard.ingest.v1.IngestService.GetVersion:input_type -> trainyard.ingest.v1.GetVersionRequest
+	24, // 35: trainyard.ingest.v1.IngestService.ListVersions:input_type -> trainyard.ingest.v1.ListVersionsRequest
+	26, // 36: trainyard.ingest.v1.IngestService.SignParts:input_type -> trainyard.ingest.v1.SignPartsRequest
+	29, // 37: trainyard.ingest.v1.IngestService.ListParts:input_type -> trainyard.ingest.v1.ListPartsRequest
+	31, // 38: trainyard.ingest.v1.IngestService.CompleteUpload:input_type -> trainyard.ingest.v1.CompleteUploadRequest
+	33, // 39: trainyard.ingest.v1.IngestService.AbortUpload:input_type -> trainyard.ingest.v1.AbortUploadRequest
+	15, // 40: trainyard.ingest.v1.IngestService.CreateDataset:output_type -> trainyard.ingest.v1.CreateDatasetResponse
+	17, // 41: trainyard.ingest.v1.IngestService.GetDataset:output_type -> trainyard.ingest.v1.GetDatasetResponse
+	19, // 42: trainyard.ingest.v1.IngestService.ListDatasets:output_type -> trainyard.ingest.v1.ListDatasetsResponse
+	21, // 43: trainyard.ingest.v1.IngestService.CreateVersion:output_type -> trainyard.ingest.v1.CreateVersionResponse
+	23, // 44: trainyard.ingest.v1.IngestService.GetVersion:output_type -> trainyard.ingest.v1.GetVersionResponse
+	25, // 45: trainyard.ingest.v1.IngestService.ListVersions:output_type -> trainyard.ingest.v1.ListVersionsResponse
+	28, // 46: trainyard.ingest.v1.IngestService.SignParts:output_type -> trainyard.ingest.v1.SignPartsResponse
+	30, // 47: trainyard.ingest.v1.IngestService.ListParts:output_type -> trainyard.ingest.v1.ListPartsResponse
+	32, // 48: trainyard.ingest.v1.IngestService.CompleteUpload:output_type -> trainyard.ingest.v1.CompleteUploadResponse
+	34, // 49: trainyard.ingest.v1.IngestService.AbortUpload:output_type -> trainyard.ingest.v1.AbortUploadResponse
+	40, // [40:50] is the sub-list for method output_type
+	30, // [30:40] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_trainyard_ingest_v1_ingest_proto_init() }
@@ -2415,7 +2568,7 @@ func file_trainyard_ingest_v1_ingest_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trainyard_ingest_v1_ingest_proto_rawDesc), len(file_trainyard_ingest_v1_ingest_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      4,
 			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,

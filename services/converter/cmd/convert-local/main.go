@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/alecthomas/kong"
@@ -16,7 +17,7 @@ import (
 )
 
 type flags struct {
-	Source         string  `arg:"" help:"Archive to convert: zip, tar or tar.gz."`
+	Source         string  `arg:"" help:"Archive or file to convert."`
 	Out            string  `arg:"" help:"Folder for the dataset."`
 	Dataset        string  `default:"dataset" help:"Name of the dataset."`
 	Format         string  `help:"Dataset format; found by looking if it isn't given."`
@@ -26,15 +27,23 @@ type flags struct {
 	Test           float64 `default:"0.1" help:"Share of the test split."`
 	Full           bool    `help:"Decode every image instead of checking its structure."`
 	ShardBytes     int64   `default:"134217728" help:"Target size of a shard."`
+	LabelColumn    string  `help:"Column that holds the label, of tables."`
+	Stratify       bool    `help:"Give each split the same shares of the classes."`
+	Gzip           bool    `help:"Compress the shards."`
+	Package        bool    `help:"Make one tar of it all besides."`
 	MaxBadFraction float64 `default:"0.01" help:"Share of bad files that is tolerated."`
 }
 
 func main() {
 	var f flags
-	kong.Parse(&f, kong.Description("Convert an archive of image class folders to TFRecord shards."))
+	kong.Parse(&f, kong.Description("Convert a dataset to TFRecord shards."))
 	opts := convert.DefaultOptions(f.Dataset)
 	opts.Format, opts.Seed, opts.ShardBytes, opts.MaxBadFraction = f.Format, f.Seed, f.ShardBytes, f.MaxBadFraction
 	opts.Splits = convert.Fractions{Train: f.Train, Validation: f.Validation, Test: f.Test}
+	opts.LabelColumn, opts.Stratify, opts.Package, opts.FileName = f.LabelColumn, f.Stratify, f.Package, filepath.Base(f.Source)
+	if f.Gzip {
+		opts.Compression = convert.GZIP
+	}
 	if f.Full {
 		opts.Validation = dataset.Full
 	}
@@ -48,5 +57,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1) //nolint:gocritic // there is nothing left to stop
 	}
-	fmt.Printf("%d examples in %d shards, %d files left out\n", out.Manifest.Examples, len(out.Manifest.Shards), out.Manifest.LeftOut)
+	fmt.Printf("%s: %d examples in %d shards, %d files and rows left out\n", out.Manifest.Format, out.Manifest.Examples, len(out.Manifest.Shards), out.Manifest.LeftOut)
 }
