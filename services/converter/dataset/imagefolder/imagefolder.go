@@ -1,15 +1,15 @@
-// Package imagefolder reads image class folders: one folder of PNG or JPEG files for each class, its name being the
+// Package imagefolder reads image class folders: one folder of images for each class, its name being the
 // label. It is the layout of Keras's image_dataset_from_directory, torchvision's ImageFolder and TFDS's ImageFolder.
 package imagefolder
 
 import (
 	"context"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/dataset/folder"
+	"github.com/trainyard/trainyard/services/converter/picture"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
 )
@@ -20,41 +20,45 @@ type Reader struct{}
 // Format implements dataset.Reader.
 func (Reader) Format() dataset.Format {
 	return dataset.Format{
-		Name:        "image-folder",
-		Title:       "Image class folders",
-		Description: "One folder of PNG or JPEG images for each class, such as cats/1.jpg and dogs/1.jpg; folders around them don't matter. train, validation and test folders above the classes are kept as splits.",
-		Extensions:  []string{".png", ".jpg", ".jpeg"},
+		Name:  "image-folder",
+		Title: "Image class folders",
+		Description: "One folder of JPEG, PNG, GIF, BMP, WebP or TIFF images for each class, such as cats/1.jpg and dogs/1.jpg; folders around them don't matter. " +
+			"train, validation and test folders above the classes are kept as splits.",
+		Extensions: picture.Extensions(),
+		Example: `flowers
+├── train
+│   ├── daisy
+│   │   ├── 1.jpg
+│   │   └── 2.png
+│   └── tulip
+│       └── 3.webp
+└── test
+    ├── daisy
+    │   └── 4.jpg
+    └── tulip
+        └── 5.jpg
+`,
 	}
 }
 
-// kind is what a file's name promises.
-type kind int
+// isData tells whether a file is meant to be an example, even if images of its kind are not read.
+func isData(name string) bool { return picture.KindOf(name) != picture.NoImage }
 
-const (
-	other    kind = iota // nothing that this format reads
-	imaged               // an image that is read
-	unread               // an image of a kind that is not read
-	archived             // an archive within the archive
-)
+func isRead(name string) bool { return picture.KindOf(name) == picture.Image }
 
-func kindOf(name string) kind {
+func isArchive(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {
-	case ".png", ".jpg", ".jpeg", ".jpe", ".jfif":
-		return imaged
-	case ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl":
-		return unread
 	case ".zip", ".tar", ".gz", ".tgz", ".zst", ".bz2", ".xz", ".7z", ".rar":
-		return archived
+		return true
 	}
-	return other
+	return false
 }
 
 // Detect implements dataset.Reader.
-func (Reader) Detect(files dataset.Files) dataset.Match {
+func (Reader) Detect(_ context.Context, files dataset.Files) (dataset.Match, error) {
 	n := 0
 	for i := range files.Len() {
-		f := files.At(i)
-		if k := kindOf(f.Path); k == imaged || k == unread {
+		if isData(files.At(i).Path) {
 			n++
 		}
 	}
@@ -62,14 +66,13 @@ func (Reader) Detect(files dataset.Files) dataset.Match {
 	if n > 0 {
 		m.Share = float64(n) / float64(files.Len())
 	}
-	return m
+	return m, nil
 }
 
 // Index implements dataset.Reader.
-func (Reader) Index(ctx context.Context, files dataset.Files, found dataset.Listener) (dataset.Index, error) {
-	layout := folder.Find(files, func(path string) bool { k := kindOf(path); return k == imaged || k == unread })
-	classes, err := layout.Classes(files, func(path string) bool { return kindOf(path) == imaged },
-		"put the images of each class into a folder of its own, for example cats/1.jpg and dogs/1.jpg.")
+func (Reader) Index(ctx context.Context, files dataset.Files, _ dataset.Options, found dataset.Listener) (dataset.Index, error) {
+	layout := folder.Find(files, isData)
+	classes, err := layout.Classes(files, isRead, "put the images of each class into a folder of its own, for example cats/1.jpg and dogs/1.jpg.")
 	if err != nil {
 		return dataset.Index{}, err
 	}
@@ -82,17 +85,16 @@ func (Reader) Index(ctx context.Context, files dataset.Files, found dataset.List
 			return dataset.Index{}, err
 		}
 		f := files.At(i)
-		switch kindOf(f.Path) {
-		case other:
-			found.LeaveOut(i, reject.NotData, "the file is not an image; only PNG and JPEG files become examples")
+		if !isRead(f.Path) {
+			switch {
+			case isData(f.Path):
+				found.LeaveOut(i, reject.UnsupportedImage, "images of this kind are not read; save it as JPEG or PNG")
+			case isArchive(f.Path):
+				found.LeaveOut(i, reject.NestedArchive, "archives within the archive are not opened; put their files into the outer one")
+			default:
+				found.LeaveOut(i, reject.NotData, "the file is not an image; only JPEG, PNG, GIF, BMP, WebP and TIFF files become examples")
+			}
 			continue
-		case archived:
-			found.LeaveOut(i, reject.NestedArchive, "archives within the archive are not opened; put their files into the outer one")
-			continue
-		case unread:
-			found.LeaveOut(i, reject.UnsupportedImage, "images of this kind are not read; convert it to PNG or JPEG")
-			continue
-		case imaged:
 		}
 		p := layout.Place(f.Path)
 		label, ok := labels[p.Class]
@@ -109,72 +111,41 @@ func (Reader) Index(ctx context.Context, files dataset.Files, found dataset.List
 }
 
 // Features implements dataset.Reader.
-func (Reader) Features(classes []string, stats *dataset.Stats) []dataset.Feature {
-	encoding := ""
-	if seen := stats.Counts[statEncoding]; len(seen) == 1 {
-		for e := range seen {
-			encoding = e
-		}
-	}
-	// Grey images stay grey only if all are: a batch needs one depth. Colour loses nothing.
-	channels := 3
-	if seen := stats.Counts[statChannels]; len(seen) == 1 && seen["1"] > 0 {
-		channels = 1
-	}
+func (Reader) Features(index dataset.Index, stats *dataset.Stats) []dataset.Feature {
 	return []dataset.Feature{
 		dataset.TextFeature("filename"),
-		dataset.ImageFeature("image", encoding, channels),
-		dataset.ClassLabelFeature("label", classes),
+		picture.Feature("image", stats),
+		dataset.ClassLabelFeature("label", index.Classes),
+		dataset.TensorFeature("orientation", "int64"),
 	}
 }
 
-// Names in the statistics.
-const (
-	statEncoding = "encoding"
-	statChannels = "channels"
-	statChecked  = "validation"
-	statWidth    = "width"
-	statHeight   = "height"
-	statSize     = "file_bytes"
-)
-
 // NewEncoder implements dataset.Reader.
-func (Reader) NewEncoder(opts dataset.Options) dataset.Encoder {
-	return &encoder{full: opts.Validation == dataset.Full}
+func (Reader) NewEncoder(opts dataset.Options, _ dataset.Index) (dataset.Encoder, error) {
+	return &encoder{images: picture.NewLoader(opts)}, nil
 }
 
 type encoder struct {
-	full     bool
+	images   *picture.Loader
 	features []tfrecord.Feature
-	image    []byte
-	decoder  decoder
 }
 
-// Encode implements dataset.Encoder. The image's bytes go into the record as they are.
+// Encode implements dataset.Encoder.
 func (e *encoder) Encode(dst []byte, record dataset.Item, body dataset.Body, stats *dataset.Stats) ([]byte, error) {
-	e.features = append(e.features[:0],
-		tfrecord.Text("filename", record.Path),
-		tfrecord.Reserve("image", body.Size(), &e.image),
-		tfrecord.Int64("label", int64(record.Label)))
-	dst = tfrecord.AppendExample(dst, e.features)
-	if err := body.Fill(e.image); err != nil {
+	data, err := body.Bytes()
+	if err != nil {
 		return dst, err
 	}
-	info, problem := inspect(e.image)
-	checked := "structure"
-	if problem == nil && e.full && info.width*info.height <= maxDecoded {
-		checked = "full"
-		problem = e.decoder.decode(e.image, info)
+	image, err := e.images.Load(record.Path, data)
+	if err != nil {
+		return dst, err
 	}
-	if problem != nil {
-		return dst, reject.NewFile(record.Path, problem.reason, "%s", problem.message)
-	}
-	stats.AddExample(body.Size(), record.Label)
-	stats.Observe(statWidth, float64(info.width))
-	stats.Observe(statHeight, float64(info.height))
-	stats.Observe(statSize, float64(body.Size()))
-	stats.Count(statEncoding, info.encoding)
-	stats.Count(statChannels, strconv.Itoa(info.channels))
-	stats.Count(statChecked, checked)
-	return dst, nil
+	e.features = append(e.features[:0],
+		tfrecord.Text("filename", record.Path),
+		tfrecord.Bytes("image", image.Data),
+		tfrecord.Int64("label", int64(record.Label)),
+		tfrecord.Int64("orientation", int64(image.Orientation)))
+	stats.AddExample(image.Size, record.Label)
+	image.Observe(stats)
+	return tfrecord.AppendExample(dst, e.features), nil
 }

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"image"
-	"image/color"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
-	"slices"
+	"io"
 	"strings"
 	"testing"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/dataset/datasettest"
@@ -27,26 +30,30 @@ func picture(n int) image.Image {
 	return img
 }
 
-func pngOf(t *testing.T, img image.Image) []byte {
+func written(t *testing.T, encode func(io.Writer) error) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil {
+	if err := encode(&b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func pngOf(t *testing.T, img image.Image) []byte {
+	t.Helper()
+	return written(t, func(w io.Writer) error { return png.Encode(w, img) })
 }
 
 func jpegOf(t *testing.T, img image.Image) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, img, nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return written(t, func(w io.Writer) error { return jpeg.Encode(w, img, nil) })
 }
 
 func TestConformance(t *testing.T) {
 	p, j := pngOf(t, picture(1)), jpegOf(t, picture(2))
+	g := written(t, func(w io.Writer) error { return gif.Encode(w, picture(3), nil) })
+	b := written(t, func(w io.Writer) error { return bmp.Encode(w, picture(3)) })
+	x := written(t, func(w io.Writer) error { return tiff.Encode(w, picture(3), nil) })
 	datasettest.Run(t, imagefolder.Reader{}, []datasettest.Case{
 		{
 			Name: "two classes with strays",
@@ -58,14 +65,18 @@ func TestConformance(t *testing.T) {
 				{Path: "dogs/1.png", Data: j}, // misnamed; the content counts
 				{Path: "dogs/2.png", Data: p[:len(p)-20]},
 				{Path: "dogs/3.webp", Data: []byte("RIFF")},
+				{Path: "dogs/3.heic", Data: []byte("what")},
+				{Path: "dogs/6.gif", Data: g},
+				{Path: "dogs/7.bmp", Data: b},
+				{Path: "dogs/8.tif", Data: x},
 				{Path: "dogs/4.jpg", Data: nil},
 				{Path: "dogs/5.zip", Data: []byte("PK")},
 			},
 			Classes: []string{"cats", "dogs"},
-			Labels:  map[string]int{"cats/1.png": 0, "cats/deep/er/2.JPG": 0, "dogs/1.png": 1},
+			Labels:  map[string]int{"cats/1.png": 0, "cats/deep/er/2.JPG": 0, "dogs/1.png": 1, "dogs/6.gif": 1, "dogs/7.bmp": 1, "dogs/8.tif": 1},
 			LeftOut: map[string]reject.Reason{
 				"README.txt": reject.NotData, "logo.png": reject.NoClassFolder, "dogs/2.png": reject.TruncatedImage,
-				"dogs/3.webp": reject.UnsupportedImage, "dogs/4.jpg": reject.EmptyFile, "dogs/5.zip": reject.NestedArchive,
+				"dogs/3.webp": reject.MalformedImage, "dogs/3.heic": reject.UnsupportedImage, "dogs/4.jpg": reject.EmptyFile, "dogs/5.zip": reject.NestedArchive,
 			},
 		},
 		{
@@ -102,15 +113,17 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// paths are files of which nothing but the path is asked.
 type paths []string
 
 func (p paths) Len() int              { return len(p) }
 func (p paths) At(i int) dataset.File { return dataset.File{Path: p[i], Size: 1} }
 
-type nobody struct{}
+func (paths) Stream(context.Context, int) (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
+func (paths) Open(context.Context, int) (io.ReaderAt, error)     { return nil, errors.ErrUnsupported }
 
-func (nobody) Record(dataset.Record)               {}
-func (nobody) LeaveOut(int, reject.Reason, string) {}
+// nobody listens to findings before a rejection.
+type nobody struct{ dataset.Listener }
 
 func TestIndexRejects(t *testing.T) {
 	tests := []struct {
@@ -129,7 +142,7 @@ func TestIndexRejects(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := imagefolder.Reader{}.Index(context.Background(), tt.files, nobody{})
+			_, err := imagefolder.Reader{}.Index(t.Context(), tt.files, dataset.Options{}, nobody{})
 			var rejected *reject.Error
 			if !errors.As(err, &rejected) || rejected.Reason != tt.reason || !strings.Contains(rejected.Message, tt.says) {
 				t.Errorf("got %v, want %s that says %q", err, tt.reason, tt.says)
@@ -138,51 +151,21 @@ func TestIndexRejects(t *testing.T) {
 	}
 }
 
-func TestFeaturesFollowTheImages(t *testing.T) {
-	grey := image.NewGray(image.Rect(0, 0, 3, 3))
-	tests := []struct {
-		name               string
-		images             [][]byte
-		encoding, channels string
-	}{
-		{"grey PNG", [][]byte{pngOf(t, grey)}, "png", "1"},
-		{"grey JPEG", [][]byte{jpegOf(t, grey)}, "jpeg", "1"},
-		{"colour PNG", [][]byte{pngOf(t, picture(1))}, "png", "3"},
-		{"palette PNG", [][]byte{pngOf(t, image.NewPaletted(image.Rect(0, 0, 3, 3), color.Palette{color.White, color.Black}))}, "png", "3"},
-		{"mixed kinds", [][]byte{pngOf(t, grey), jpegOf(t, grey)}, "", "1"},
-		{"mixed depths", [][]byte{pngOf(t, grey), pngOf(t, picture(1))}, "png", "3"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var stats dataset.Stats
-			e := imagefolder.Reader{}.NewEncoder(dataset.Options{Validation: dataset.Structure})
-			for _, data := range tt.images {
-				if _, err := e.Encode(nil, dataset.Item{Path: "a/1.png"}, bare(data), &stats); err != nil {
-					t.Fatal(err)
-				}
-			}
-			features := imagefolder.Reader{}.Features([]string{"a", "b"}, &stats)
-			i := slices.IndexFunc(features, func(f dataset.Feature) bool { return f.Name == "image" })
-			got := features[i].JSON["image"].(map[string]any)
-			encoding, _ := got["encodingFormat"].(string)
-			dimensions := got["shape"].(map[string]any)["dimensions"].([]string)
-			if encoding != tt.encoding || dimensions[2] != tt.channels {
-				t.Errorf("encoding %q, channels %s; want %q, %s", encoding, dimensions[2], tt.encoding, tt.channels)
-			}
-		})
-	}
+// bare is the body of a record of one file.
+type bare struct {
+	dataset.Body
+	data []byte
 }
 
-type bare []byte
-
-func (b bare) Size() int           { return len(b) }
-func (b bare) Fill(p []byte) error { copy(p, b); return nil }
+func (b bare) Bytes() ([]byte, error) { return b.data, nil }
 
 func TestEncodeDoesNotAllocate(t *testing.T) {
-	data := jpegOf(t, picture(3))
-	e := imagefolder.Reader{}.NewEncoder(dataset.Options{Validation: dataset.Structure})
+	e, err := imagefolder.Reader{}.NewEncoder(dataset.Options{Validation: dataset.Structure}, dataset.Index{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var stats dataset.Stats
-	var body dataset.Body = bare(data)
+	var body dataset.Body = bare{data: jpegOf(t, picture(3))}
 	buf := make([]byte, 0, 1<<16)
 	allocs := testing.AllocsPerRun(100, func() {
 		if _, err := e.Encode(buf, dataset.Item{Path: "a/1.jpg", Label: 3}, body, &stats); err != nil {
