@@ -73,7 +73,7 @@ func (l Limits) maxUnpacked(packed int64) int64 {
 
 // maxPaths is how many bytes all paths of a listing may have together. Single ones may be longer than the mean.
 func (l Limits) maxPaths() int64 {
-	const mean = 64
+	const mean = 40
 	return int64(l.MaxEntries)*mean + pathBlock
 }
 

@@ -53,6 +53,7 @@ type zipEntry struct {
 	offset          int // +1; 0 means where it is
 	zip64           bool
 	extra           []byte // of the local header
+	dirExtra        []byte // of the directory, without zip64
 }
 
 // makeZip writes entries and a directory.
@@ -96,6 +97,7 @@ func makeZip(entries ...zipEntry) []byte {
 			extra = le.AppendUint64(le.AppendUint64(le.AppendUint64(extra, uint64(e.size)), uint64(len(e.data))), uint64(offset))
 			packed, size, at = 0xffffffff, 0xffffffff, 0xffffffff
 		}
+		extra = append(extra, e.dirExtra...)
 		dir = append(dir, header("PK\x01\x02", true, e.name, extra, packed, size)...)
 		dir = append(dir, make([]byte, 6)...)
 		dir = le.AppendUint32(dir, e.mode<<16)
@@ -293,6 +295,62 @@ func TestZipEntriesThatAreLeftOut(t *testing.T) {
 			}
 			if !slices.Equal(reasons, []reject.Reason{tt.want}) {
 				t.Errorf("left out %v, want %s", bad, tt.want)
+			}
+		})
+	}
+}
+
+// unicodePath is Info-ZIP's extra field that gives a name in UTF-8.
+func unicodePath(name, unicode string) []byte {
+	b := binary.LittleEndian.AppendUint16([]byte{0x75, 0x70}, uint16(5+len(unicode)))
+	b = binary.LittleEndian.AppendUint32(append(b, 1), crc32.ChecksumIEEE([]byte(name)))
+	return append(b, unicode...)
+}
+
+func TestZipNames(t *testing.T) {
+	const flagged = 1 << 11
+	both := func(name, unicode string) zipEntry {
+		x := unicodePath(name, unicode)
+		return zipEntry{name: name, extra: x, dirExtra: append([]byte{0x55, 0x54, 1, 0, 9}, x...)}
+	}
+	tests := []struct {
+		name  string
+		entry zipEntry
+		want  string // "" if it is refused
+		left  reject.Reason
+	}{
+		{"ASCII", zipEntry{name: "a"}, "a", ""},
+		{"UTF-8 with the flag", zipEntry{name: "ä", flags: flagged}, "ä", ""},
+		{"UTF-8 without the flag", zipEntry{name: "ä"}, "ä", ""},
+		{"code page 437", zipEntry{name: "\x84\x81\xe1"}, "äüß", ""},
+		{"code page 437 with the flag of UTF-8", zipEntry{name: "\x84", flags: flagged}, "", reject.BadPath},
+		{"Unicode Path", both("?", "日本"), "日本", ""},
+		{"Unicode Path and the flag", zipEntry{name: "ä", flags: flagged, extra: unicodePath("ä", "b"), dirExtra: unicodePath("ä", "b")}, "ä", ""},
+		{"Unicode Path of another name", zipEntry{name: "a", dirExtra: unicodePath("b", "c")}, "a", ""},
+		{"Unicode Path cut short", zipEntry{name: "a", dirExtra: unicodePath("a", "bcd")[:10]}, "a", ""},
+		{"Unicode Path that leads out", both("a", "../../etc/passwd"), "", reject.BadPath},
+		{"Unicode Path that isn't UTF-8", both("a", "\xff"), "", reject.BadPath},
+		{"Unicode Path in the directory alone", zipEntry{name: "a", dirExtra: unicodePath("a", "b")}, "", reject.CorruptEntry},
+		{"longer in UTF-8 than as stored", zipEntry{name: strings.Repeat("\xb0", 300)}, strings.Repeat("░", 300), ""},
+		{"too long in UTF-8 alone", zipEntry{name: strings.Repeat("\xb0", 400)}, "", reject.BadPath},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.entry.data = []byte("text")
+			src := memory{data: makeZip(tt.entry, zipEntry{name: "next", data: []byte("text")})}
+			l, err := detectAndList(t, src, archive.DefaultLimits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, bad := unpackAll(t, src, l)
+			_, ok := data[tt.want]
+			if tt.want != "" && !ok || len(data)+len(bad) != 2 {
+				t.Errorf("read %v, left out %v", data, bad)
+			}
+			for _, r := range bad {
+				if r != tt.left {
+					t.Errorf("left out %v, want %q", bad, tt.left)
+				}
 			}
 		})
 	}

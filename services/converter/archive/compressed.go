@@ -71,7 +71,7 @@ func (s *inflater) explain(err error) error {
 	if failure := s.in.failed(); failure != nil {
 		return failure
 	}
-	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		return reject.New(reject.UnsupportedContainer,
 			"To unpack the file, zstd needs a window larger than the limit of %d MiB. Compress it without --ultra and --long.", maxZstdWindow>>20)
 	}
