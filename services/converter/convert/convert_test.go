@@ -284,7 +284,7 @@ func TestBadFiles(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("left out %v, want %v", got, want)
 	}
-	if report.Examples != 19 || report.LeftOut != 6 || report.Bad != 3 || report.Ignored != 3 || len(readBack(t, dir, out.Manifest)) != 19 {
+	if report.Examples != 19 || report.LeftOut != (convert.Tally{Files: 6}) || report.Bad != 3 || report.Kept != (convert.Tally{Files: 19}) || report.Found != (convert.Tally{Files: 25}) || len(readBack(t, dir, out.Manifest)) != 19 {
 		t.Errorf("report %+v", report)
 	}
 }
@@ -310,7 +310,7 @@ func TestConversionsThatFail(t *testing.T) {
 		reason reject.Reason // "" if it converts
 		says   string
 	}{
-		{"no archive", []byte("hello"), usual, reject.NotAnArchive, ".zip"},
+		{"no dataset", []byte("hello"), usual, reject.UnknownFormat, "class"},
 		{"no images", zipOf(t, zip.Store, []member{{"a/b.txt", []byte("x")}}), usual, reject.UnknownFormat, "a/b.txt"},
 		{"nested archive", zipOf(t, zip.Store, []member{{"42.zip", []byte("PK")}}), usual, reject.UnknownFormat, "42.zip"},
 		{"one class", zipOf(t, zip.Store, pictures(t, "", 1, 5)), usual, reject.TooFewClasses, "class00"},

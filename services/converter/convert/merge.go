@@ -202,7 +202,7 @@ func checkResults(p *Plan, results []*TaskResult) ([]*TaskResult, error) {
 				i, r.Task, r.Key, len(r.Shards), i, p.Key, len(p.Tasks[i].Shards))
 		}
 		for j, s := range r.Shards {
-			if s.Name != p.Tasks[i].Shards[j].Name || s.Split != p.Tasks[i].Shards[j].Split || int64(len(s.Hashes)) > 8*s.Examples {
+			if s.Name != p.Tasks[i].Shards[j].Name || s.Split != p.Tasks[i].Shards[j].Split || int64(len(s.Hashes)) > 8*s.Examples || p.HashShift == 0 && int64(len(s.Hashes)) != 8*s.Examples {
 				return nil, fmt.Errorf("the result of task %d doesn't fit its plan at shard %q", i, s.Name)
 			}
 		}

@@ -239,6 +239,7 @@ func (p *planner) indexRecords(plan *Plan) (err error) {
 	p.found.Files = int64(len(p.listing.Entries)) + p.left.Counts.Total()
 	p.refuseTwins()
 	p.setAsideSystemFiles()
+	p.fates = make([]fate, len(p.filed))
 	if plan.Format, err = p.findFormat(); err != nil {
 		return err
 	}
