@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
 )
 
@@ -39,7 +40,7 @@ func (e *encoder) Encode(dst []byte, record dataset.Item, body dataset.Body, sta
 		return dst, err
 	}
 	if len(row) != e.size {
-		return dst, fmt.Errorf("row %d of %s has %d bytes instead of %d", record.Row, record.Path, len(row), e.size)
+		return dst, reject.NewFile(record.Path, reject.CorruptEntry, "row %d has %d bytes instead of %d", record.Row, len(row), e.size)
 	}
 	e.features = e.features[:0]
 	label := -1

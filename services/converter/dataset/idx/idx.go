@@ -10,9 +10,11 @@ package idx
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/reject"
 )
 
 // Reader implements dataset.RowReader.
@@ -57,7 +59,8 @@ func (Reader) Detect(ctx context.Context, files dataset.Files) (dataset.Match, e
 		}
 		looked++
 		head, err := dataset.ReadHead(ctx, files, i, maxHeader)
-		if err := leaveRejected(err); err != nil {
+		var bad *reject.File
+		if err != nil && !errors.As(err, &bad) { // Index says what is wrong with a bad one
 			return m, err
 		}
 		if hasMagic(head) {

@@ -12,6 +12,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -62,7 +63,11 @@ func (Reader) Index(ctx context.Context, files dataset.Files, _ dataset.Options,
 			return dataset.Index{}, err
 		}
 	}
-	splits := splitsOf(rows)
+	names := make([]string, len(rows))
+	for i, f := range rows {
+		names[i] = strings.ReplaceAll(f.key, "t10k", "test") // as MNIST calls it
+	}
+	splits := dataset.SplitsIn(names)
 	for i, f := range rows {
 		if err := x.blocks(ctx, f, splits[i]); err != nil {
 			return dataset.Index{}, err
@@ -77,15 +82,6 @@ func (Reader) Index(ctx context.Context, files dataset.Files, _ dataset.Options,
 		size = pngSize(h, w, c)
 	}
 	return dataset.Index{Classes: x.classes, Schema: js, RowBytes: int64(size) + 60}, nil
-}
-
-// leaveRejected drops the errors that concern one file only: whoever reads the file again gets them again.
-func leaveRejected(err error) error {
-	var f *reject.File
-	if errors.As(err, &f) {
-		return nil
-	}
-	return err
 }
 
 // find reads the headers of all files that may be IDX.
@@ -150,7 +146,7 @@ func (x *indexer) find(ctx context.Context) (rows, labels []*found, err error) {
 	for i, f := range all {
 		paths[i] = x.files.At(f.file).Path
 	}
-	root := commonDir(paths)
+	root := dataset.CommonDir(paths)
 	for i, f := range all {
 		f.key = paths[i][len(root):]
 		if hasLabels(f.key) {
@@ -249,16 +245,14 @@ func (x *indexer) pair(rows, labels []*found) []*found {
 	kept := make([]*found, 0, len(rows))
 	for _, f := range rows {
 		mates := byPart[part(f.key)]
-		i := slices.IndexFunc(mates, func(l *found) bool { return l.rows == f.rows })
+		i := slices.IndexFunc(mates, func(l *found) bool { return l.rows == f.rows && !used[l] })
 		switch {
 		case i >= 0:
 			f.labels = mates[i]
 			used[mates[i]] = true
 			kept = append(kept, f)
 		case len(mates) > 0:
-			used[mates[0]] = true
-			x.listener.LeaveOut(mates[0].file, reject.MissingPart, fmt.Sprintf("the file has %d labels, but %q has %d rows", mates[0].rows, f.key, f.rows))
-			x.listener.LeaveOut(f.file, reject.MissingPart, fmt.Sprintf("the file has %d rows, but %q has %d labels; make them fit", f.rows, mates[0].key, mates[0].rows))
+			x.listener.LeaveOut(f.file, reject.MissingPart, fmt.Sprintf("the file has %d rows, but %q, which belongs to it by its name, has %d labels; make them fit", f.rows, mates[0].key, mates[0].rows))
 		default:
 			x.listener.LeaveOut(f.file, reject.MissingPart,
 				`no file of labels has the same name but for the word "labels", as train-labels-idx1-ubyte has to train-images-idx3-ubyte; rename it, or leave this file out of the upload`)
@@ -394,21 +388,6 @@ func (x *indexer) findClasses(ctx context.Context, rows []*found) error {
 	}
 	x.schema.Width = labelWidth(len(x.classes))
 	return nil
-}
-
-// splitsOf are the splits that the names say, if they say two at least.
-func splitsOf(rows []*found) []dataset.Split {
-	splits := make([]dataset.Split, len(rows))
-	seen := make(map[dataset.Split]bool)
-	for i, f := range rows {
-		splits[i] = splitOf(f.key)
-		seen[splits[i]] = true
-	}
-	delete(seen, dataset.NoSplit)
-	if len(seen) < 2 {
-		clear(splits)
-	}
-	return splits
 }
 
 // blocks reports the rows of a file.

@@ -4,8 +4,6 @@ import (
 	"path"
 	"regexp"
 	"strings"
-
-	"github.com/trainyard/trainyard/services/converter/dataset"
 )
 
 // maxFiles bounds how many files of an upload are looked into.
@@ -50,35 +48,4 @@ func part(name string) string {
 		kept = append(kept, "/")
 	}
 	return strings.Join(kept, "-")
-}
-
-// splitOf tells the split from the words of a path, the last of which counts; t10k is MNIST's name of its test split.
-func splitOf(name string) dataset.Split {
-	split := dataset.NoSplit
-	for dir := range strings.SplitSeq(name, "/") {
-		for _, w := range words(dir) {
-			if w == "t10k" {
-				w = "test"
-			}
-			if s := dataset.SplitNamed(w); s != dataset.NoSplit {
-				split = s
-			}
-		}
-	}
-	return split
-}
-
-// commonDir is the folder, with a final slash, that holds all of the paths, or "".
-func commonDir(paths []string) string {
-	var dir string
-	for i, p := range paths {
-		d := p[:strings.LastIndexByte(p, '/')+1]
-		if i == 0 {
-			dir = d
-		}
-		for !strings.HasPrefix(d, dir) {
-			dir = dir[:strings.LastIndexByte(dir[:len(dir)-1], '/')+1]
-		}
-	}
-	return dir
 }
