@@ -3,6 +3,7 @@ package convert
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,16 +12,20 @@ import (
 	"github.com/trainyard/trainyard/services/converter/source"
 )
 
-// DirSink puts shards into a folder. Its scratch folder should be on the same file system, so that a
+// DirSink puts shards and their indexes into a folder. Its scratch folder should be on the same file system, so that a
 // shard is moved and not copied. Nothing is synced to disk.
 type DirSink struct{ Dir string }
 
 // Put implements Sink.
-func (s DirSink) Put(_ context.Context, shard Shard, path string) error {
+func (s DirSink) Put(_ context.Context, file MetadataFile, path string) error {
 	if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // a dataset is for others to read
 		return err
 	}
-	return os.Rename(path, filepath.Join(s.Dir, shard.Name))
+	to := filepath.Join(s.Dir, file.Name)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // as above
+		return err
+	}
+	return os.Rename(path, to)
 }
 
 // Local converts the archive srcPath into the folder outDir, which is made if it isn't there. progress may be nil.
@@ -67,6 +72,11 @@ func Local(ctx context.Context, srcPath, outDir string, opts Options, progress f
 	if out, err = Merge(plan, results); err != nil {
 		return nil, err
 	}
+	if opts.Package {
+		if err := packLocal(ctx, out, outDir); err != nil {
+			return nil, err
+		}
+	}
 	names := slices.Sorted(maps.Keys(out.Files))
 	names = append(slices.DeleteFunc(names, func(n string) bool { return n == ManifestName }), ManifestName)
 	for _, name := range names {
@@ -75,4 +85,13 @@ func Local(ctx context.Context, srcPath, outDir string, opts Options, progress f
 		}
 	}
 	return out, nil
+}
+
+func packLocal(ctx context.Context, out *Output, dir string) (err error) {
+	f, err := os.OpenFile(filepath.Join(dir, TarName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644) //nolint:gosec // as above
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return out.WriteTar(ctx, f, func(_ context.Context, s Shard) (io.ReadCloser, error) { return os.Open(filepath.Join(dir, s.Name)) }) //nolint:gosec // ours
 }

@@ -41,14 +41,16 @@ type Shard struct {
 	Bytes     int64         `json:"bytes"`      // of the file
 	DataBytes int64         `json:"data_bytes"` // of the records without TFRecord's framing, as TFDS counts
 	SHA256    string        `json:"sha256"`     // of the file, hexadecimal
+	// Index tells where the records of each class lie; see package shardindex. A shard without labels has none, nor has a compressed one.
+	Index MetadataFile `json:"index,omitzero"`
 }
 
-// Sink takes finished shards.
+// Sink takes finished shards and their indexes.
 type Sink interface {
-	// Put stores the file at path under shard.Name and returns when it is durable. Putting a shard
-	// again replaces it with the same bytes. The file is removed afterwards unless Put has moved it.
-	// Several shards may be put at once.
-	Put(ctx context.Context, shard Shard, path string) error
+	// Put stores the file at path under file.Name, which may lie in a folder, and returns when it is durable. Putting a file
+	// again replaces it with the same bytes. The file at path is removed afterwards unless Put has moved it.
+	// Several files may be put at once.
+	Put(ctx context.Context, file MetadataFile, path string) error
 }
 
 // Progress is how far a task has come.
@@ -364,6 +366,7 @@ func (w *worker) encodeOne(s *shard, item dataset.Item) error {
 	}
 	var err error
 	w.buf, err = w.encoder.Encode(tfrecord.Begin(w.buf), item, &w.body, &s.stats)
+	labels := s.stats.TakeLabels()
 	var left *reject.File
 	if errors.As(err, &left) {
 		w.buf = w.buf[:start]
@@ -376,8 +379,14 @@ func (w *worker) encodeOne(s *shard, item dataset.Item) error {
 	if w.body.seen>>(64-w.Plan.HashShift) == 0 {
 		s.hashes = binary.LittleEndian.AppendUint64(s.hashes, w.body.seen)
 	}
+	size := int64(len(w.buf)-start) - tfrecord.Overhead
+	if s.index != nil {
+		if err := s.index.Add(size, labels); err != nil {
+			return err
+		}
+	}
 	s.shard.Examples++
-	s.shard.DataBytes += int64(len(w.buf)-start) - tfrecord.Overhead
+	s.shard.DataBytes += size
 	if rec.rows == 0 {
 		s.files += int64(w.body.Parts())
 	} else {
@@ -469,7 +478,12 @@ func (r *runner) finish(ctx context.Context) (*TaskResult, error) {
 	for i, s := range r.shards {
 		result.Shards[i] = ShardResult{Shard: s.shard, Stats: s.stats, Hashes: s.hashes, Files: s.files, Rows: s.rows, Annotations: s.annotations}
 		result.LeftOut.Merge(s.left)
-		group.Go(func() error { return r.Sink.Put(ctx, s.shard, s.path) })
+		group.Go(func() error {
+			return r.Sink.Put(ctx, MetadataFile{Name: s.shard.Name, Bytes: s.shard.Bytes, SHA256: s.shard.SHA256}, s.path)
+		})
+		if s.indexPath != "" {
+			group.Go(func() error { return r.Sink.Put(ctx, s.shard.Index, s.indexPath) })
+		}
 	}
 	if err := group.Wait(); err != nil {
 		return nil, fmt.Errorf("store the shards: %w", err)
@@ -483,5 +497,9 @@ func (r *runner) discard() {
 	for _, s := range r.shards {
 		s.file.Close()    //nolint:errcheck,gosec // closed already, or given up
 		os.Remove(s.path) //nolint:errcheck,gosec // moved by the sink, mostly
+		if s.index != nil {
+			s.index.Close()        //nolint:errcheck,gosec // as above
+			os.Remove(s.indexPath) //nolint:errcheck,gosec // as above
+		}
 	}
 }

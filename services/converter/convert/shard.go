@@ -11,6 +11,7 @@ import (
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/scratch"
+	"github.com/trainyard/trainyard/services/converter/shardindex"
 )
 
 // shard is a shard while it is written to scratch disk. One worker writes it.
@@ -26,6 +27,9 @@ type shard struct {
 	file *os.File
 	sum  hash.Hash
 	gzip *gzip.Writer // nil: not compressed
+
+	index     *shardindex.Writer // nil: compressed, so that nothing has a place of its own in the file
+	indexPath string             // once the shard is closed, if there is anything to index
 }
 
 func newShard(p *PlannedShard, dir string, compression Compression) (*shard, error) {
@@ -36,6 +40,8 @@ func newShard(p *PlannedShard, dir string, compression Compression) (*shard, err
 	s := &shard{shard: Shard{Name: p.Name, Split: p.Split}, path: f.Name(), file: f, sum: sha256.New()}
 	if compression == GZIP {
 		s.gzip = gzip.NewWriter((*shardFile)(s))
+	} else {
+		s.index = shardindex.NewWriter(dir, p.Name)
 	}
 	return s, nil
 }
@@ -70,5 +76,13 @@ func (s *shard) close() error {
 		}
 	}
 	s.shard.SHA256 = hex.EncodeToString(s.sum.Sum(nil))
+	if s.index != nil && !s.index.Empty() {
+		f, err := s.index.Finish()
+		if err != nil {
+			return err
+		}
+		s.indexPath = f.Path
+		s.shard.Index = MetadataFile{Name: shardindex.Name(s.shard.Name), Bytes: f.Bytes, SHA256: f.SHA256}
+	}
 	return scratch.Wrap(s.file.Close())
 }

@@ -15,6 +15,16 @@ type Stats struct {
 	Objects  map[int]int64               `json:"objects,omitempty"` // annotated objects by label, where examples hold several
 	Numbers  map[string]*Number          `json:"numbers,omitempty"` // such as width
 	Counts   map[string]map[string]int64 `json:"counts,omitempty"`  // such as encoding: png
+
+	labels []int32 // see TakeLabels
+}
+
+// TakeLabels returns the labels of the example and of its objects that were noted since the last call, until the next
+// note. They tell under which classes the example is found.
+func (s *Stats) TakeLabels() []int32 {
+	labels := s.labels
+	s.labels = s.labels[:0]
+	return labels
 }
 
 // Number sums up one numeric property. Sum is exact while the values are whole and the sum is below 2^53.
@@ -92,6 +102,7 @@ func (s *Stats) AddExample(size int, label int) {
 			s.Classes = make(map[int]int64)
 		}
 		s.Classes[label]++
+		s.labels = append(s.labels, int32(label)) //nolint:gosec // an index into the classes
 	}
 }
 
@@ -101,6 +112,7 @@ func (s *Stats) AddObject(label int) {
 		s.Objects = make(map[int]int64)
 	}
 	s.Objects[label]++
+	s.labels = append(s.labels, int32(label)) //nolint:gosec // as above
 }
 
 // Observe notes a value of a numeric property. What isn't finite is not noted.

@@ -78,6 +78,9 @@ func (w *Writer) Add(length int64, labels []int32) error {
 	return nil
 }
 
+// Empty tells whether no record had a label, so that there is nothing to find.
+func (w *Writer) Empty() bool { return len(w.lists) == 0 }
+
 // File is a finished index on scratch disk.
 type File struct {
 	Path   string

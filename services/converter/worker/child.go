@@ -165,8 +165,8 @@ func (c *child) task(ctx context.Context, j job) (*convert.TaskResult, error) {
 }
 
 // Put implements convert.Sink.
-func (c *child) Put(ctx context.Context, shard convert.Shard, path string) error {
-	return c.put(ctx, SignRequest{Object: ShardObject, Put: true, Name: shard.Name, Size: shard.Bytes, SHA256: shard.SHA256}, path)
+func (c *child) Put(ctx context.Context, file convert.MetadataFile, path string) error {
+	return c.put(ctx, SignRequest{Object: ShardObject, Put: true, Name: file.Name, Size: file.Bytes, SHA256: file.SHA256}, path)
 }
 
 func (c *child) put(ctx context.Context, request SignRequest, path string) error {
