@@ -566,4 +566,4 @@ func (f failing) ReadAt(context.Context, []byte, int64) error { return f.err }
 
 type brokenSink struct{ err error }
 
-func (s brokenSink) Put(context.Context, convert.Shard, string) error { return s.err }
+func (s brokenSink) Put(context.Context, convert.MetadataFile, string) error { return s.err }
