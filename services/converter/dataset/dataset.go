@@ -189,6 +189,7 @@ const (
 type Options struct {
 	Validation  ValidationMode
 	LabelColumn string // the column that holds the label, of formats with columns; "" leaves it to the format
+	Scratch     string // a folder for what Index can't hold in memory, in files that go with the process; "" is the system's
 }
 
 // Match says how well a format fits an upload.

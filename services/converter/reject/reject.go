@@ -41,6 +41,9 @@ const (
 	MalformedTable       Reason = "MALFORMED_TABLE"
 	DifferentColumns     Reason = "DIFFERENT_COLUMNS" // between files of one dataset
 	UnknownColumn        Reason = "UNKNOWN_COLUMN"
+	DuplicateColumns     Reason = "DUPLICATE_COLUMNS"
+	CorruptParquet       Reason = "CORRUPT_PARQUET"
+	UnsupportedParquet   Reason = "UNSUPPORTED_PARQUET"
 )
 
 // Reasons that leave out one file.
@@ -71,10 +74,17 @@ const (
 
 	MalformedFile   Reason = "MALFORMED_FILE"
 	DuplicateFile   Reason = "DUPLICATE_FILE"
-	MissingPart     Reason = "MISSING_PART"     // of what makes an example: a file of labels, a member of a sample
-	DifferentShape  Reason = "DIFFERENT_SHAPE"  // from the dataset's other records
-	CorruptRecord   Reason = "CORRUPT_RECORD"   // a checksum that doesn't match, or data behind it that can't be read
+	MissingPart     Reason = "MISSING_PART"    // of what makes an example: a file of labels, a member of a sample
+	DifferentShape  Reason = "DIFFERENT_SHAPE" // from the dataset's other records
+	CorruptRecord   Reason = "CORRUPT_RECORD"  // a checksum that doesn't match, or data behind it that can't be read
 	LabelOutOfRange Reason = "LABEL_OUT_OF_RANGE"
+
+	NoAnnotation    Reason = "NO_ANNOTATION"    // of a picture in a dataset of pictures with boxes
+	MissingImage    Reason = "MISSING_IMAGE"    // that annotations are of
+	AmbiguousImage  Reason = "AMBIGUOUS_IMAGE"  // several pictures may be the one meant
+	UnknownCategory Reason = "UNKNOWN_CATEGORY" // of an annotation
+	InvalidBox      Reason = "INVALID_BOX"      // without an area, or outside of the picture
+	SizeMismatch    Reason = "SIZE_MISMATCH"    // between a picture and what its annotations say of it
 
 	OwnerLeftOut Reason = "OWNER_LEFT_OUT" // of annotations: their picture was left out
 
