@@ -80,6 +80,25 @@ func AudioFeature(name string, sampleRate, channels int) Feature {
 	}}
 }
 
+// AudioBytesFeature is sound of any length as samples of a dtype ("int16", "int32", "float32" or "float64"), stored as bytes: little-endian,
+// those of a moment side by side. Its shape is (length,) for one channel and (length, channels) for more. channels 0 says that their number differs between
+// records: the bytes are then stored under NAME/value and the shape, always of both dimensions, under NAME/shape. sampleRate is in Hz; 0: it differs too.
+func AudioBytesFeature(name, dtype string, sampleRate, channels int) Feature {
+	shape := []int{-1}
+	switch {
+	case channels == 0:
+		shape = append(shape, -1)
+	case channels > 1:
+		shape = append(shape, channels)
+	}
+	return Feature{Name: name, JSON: map[string]any{
+		"pythonClassName": tfdsFeatures + "audio_feature.Audio",
+		"audio": map[string]any{
+			"dtype": dtype, "encoding": "bytes", "sampleRate": strconv.Itoa(sampleRate), "shape": shapeJSON(shape),
+		},
+	}}
+}
+
 // SequenceFeature is any number of dicts of the fields; field F of all of them is stored in a row under the key NAME/F. A
 // single field without a name makes a plain sequence, stored under NAME. Of a field that is itself a sequence, the values
 // are stored under KEY/ragged_flat_values and the number of values of each in KEY/ragged_row_lengths_0.

@@ -42,6 +42,10 @@ func inspectFLAC(head []byte, size int64, at int) (Info, *Problem) {
 	if total := int64(x & (1<<36 - 1)); total > 0 { // 0: the writer didn't know
 		in.Frames = total
 	}
+	// Nobody should make room for what a file of this size can't hold.
+	if size/minFrameBytes*maxBlockSize < in.Frames {
+		return in, truncated("the FLAC is far too short for the %d samples that its header says", in.Frames)
+	}
 	return in, nil
 }
 
@@ -135,9 +139,6 @@ func (d *flacDecoder) frames(data []byte, in *Info, emit func(channels [][]int64
 	}
 	if pos > len(data) {
 		return truncated("the FLAC ends in its metadata")
-	}
-	if most := (int64(len(data)-pos)/minFrameBytes + 1) * maxBlockSize; in.Frames > most {
-		return truncated("the FLAC is far too short for the %d samples that its header says", in.Frames)
 	}
 	for pos < len(data) {
 		n, samples, p := d.frame(data[pos:], in)

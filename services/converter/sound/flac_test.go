@@ -187,9 +187,7 @@ func FuzzWAV(f *testing.F) {
 func FuzzFLAC(f *testing.F) {
 	f.Add(flacFile(1, 16, 16, constant(1, 16, 0, 16, 5)), true)
 	f.Add(flacFile(2, 32, 0, constant(2, 32, midSide, 16, 5, 6), constant(2, 32, leftSide, 16, 5, 6)), true)
-	for _, name := range []string{"mono8.flac", "stereo16.flac", "stereo24.flac"} {
-		f.Add(read(f, name), false)
-	}
+	f.Add(read(f, "mono8.flac")[:1500], false)
 	var d Decoder
 	f.Fuzz(func(t *testing.T, data []byte, mend bool) {
 		check(t, &d, data)

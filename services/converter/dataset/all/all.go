@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/dataset/audiofolder"
 	"github.com/trainyard/trainyard/services/converter/dataset/imagefolder"
 )
 
@@ -10,5 +11,6 @@ import (
 func Readers() []dataset.Reader {
 	return []dataset.Reader{
 		imagefolder.Reader{},
+		audiofolder.Reader{},
 	}
 }
