@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/trainyard/trainyard/services/converter/convert"
+	"github.com/trainyard/trainyard/services/converter/shardindex"
 	"github.com/trainyard/trainyard/services/converter/worker"
 )
 
@@ -47,6 +49,14 @@ func (o objects) fileKey(name string) string { return o.output + name }
 
 var shardName = regexp.MustCompile(`^[a-z][a-z0-9_]*-(train|validation|test)\.tfrecord-[0-9]{5,}-of-[0-9]{5,}$`)
 
+// isOutput tells whether a task may write a file: it is a shard, or the index of one.
+func isOutput(name string) bool {
+	if shard, ok := shardindex.Shard(name); ok {
+		name = shard
+	}
+	return shardName.MatchString(name)
+}
+
 // sign signs what the child of a step may have, and nothing else.
 func (o objects) sign(step worker.Step) func(context.Context, worker.SignRequest) (worker.Signed, error) {
 	return func(ctx context.Context, r worker.SignRequest) (worker.Signed, error) {
@@ -57,7 +67,7 @@ func (o objects) sign(step worker.Step) func(context.Context, worker.SignRequest
 			return o.signGet(ctx, o.planKey())
 		case r.Object == worker.PlanObject && r.Put && step == worker.PlanStep:
 			return o.signPut(ctx, o.planKey(), r)
-		case r.Object == worker.ShardObject && r.Put && step == worker.TaskStep && shardName.MatchString(r.Name):
+		case r.Object == worker.ShardObject && r.Put && step == worker.TaskStep && isOutput(r.Name):
 			return o.signPut(ctx, o.fileKey(r.Name), r)
 		}
 		return worker.Signed{}, fmt.Errorf("a worker that does a %s may not have %s %q (put: %v)", step, r.Object, r.Name, r.Put)
@@ -128,6 +138,31 @@ func (o objects) put(ctx context.Context, name string, data []byte) error {
 	}
 	_, err := o.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &o.bucket, Key: &key, Body: bytes.NewReader(data), ContentType: &contentType})
 	return err
+}
+
+// maxParts is how many parts an upload in parts may have, with room to spare.
+const maxParts = 9000
+
+// pack puts the whole dataset as one tar. Its bytes stream through this process: a part of a tar has no URL that could be signed before.
+func (o objects) pack(ctx context.Context, out *convert.Output) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	read, write := io.Pipe()
+	go func() {
+		write.CloseWithError(out.WriteTar(ctx, write, func(ctx context.Context, s convert.Shard) (io.ReadCloser, error) {
+			key := o.fileKey(s.Name)
+			object, err := o.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &o.bucket, Key: &key})
+			if err != nil {
+				return nil, err
+			}
+			return object.Body, nil
+		}))
+	}()
+	key := o.fileKey(convert.TarName)
+	_, err := transfermanager.New(o.s3, func(c *transfermanager.Options) {
+		c.Concurrency, c.PartSizeBytes = 2, max(8<<20, out.TarBytes()/maxParts)
+	}).UploadObject(ctx, &transfermanager.UploadObjectInput{Bucket: &o.bucket, Key: &key, Body: read, ContentType: aws.String("application/x-tar")})
+	return errors.Join(err, read.Close())
 }
 
 // publish puts the manifest, which makes the dataset exist. When it is there already, a claim before this one was lost after it had

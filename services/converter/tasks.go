@@ -15,6 +15,7 @@ import (
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
 	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/internal/tracker"
+	"github.com/trainyard/trainyard/services/converter/shardindex"
 	"github.com/trainyard/trainyard/services/converter/source"
 	"github.com/trainyard/trainyard/services/converter/worker"
 	"github.com/trainyard/trainyard/services/internal/queue"
@@ -143,8 +144,13 @@ func (s *signedShards) note(ctx context.Context, r worker.SignRequest) (worker.S
 func (s *signedShards) check(result *convert.TaskResult) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	put := func(name string, size int64, sum string) bool {
+		r := s.byName[name]
+		return r.Name == name && r.SHA256 == sum && r.Size == size
+	}
 	for _, shard := range result.Shards {
-		if r := s.byName[shard.Name]; r.Name != shard.Name || r.SHA256 != shard.SHA256 || r.Size != shard.Bytes {
+		index := shard.Index
+		if !put(shard.Name, shard.Bytes, shard.SHA256) || index.Name != "" && (index.Name != shardindex.Name(shard.Name) || !put(index.Name, index.Bytes, index.SHA256)) {
 			return &worker.CrashError{State: fmt.Sprintf("it tells of a shard %q that it never put", shard.Name)}
 		}
 	}
@@ -189,6 +195,11 @@ func (u *unit) finish(ctx context.Context, c tracker.Conversion) error {
 	result.Uri = fmt.Sprintf("s3://%s/%s", u.cfg.Bucket, c.OutputPrefix)
 	if size := proto.Size(result); size > maxResult {
 		return &failure{errorsv1.ErrorReason_LIMIT_EXCEEDED, fmt.Sprintf("The names of the %d classes take %d bytes together; at most %d are kept. Use fewer or shorter class names.", len(result.GetClasses()), size, maxResult)}
+	}
+	if plan.Options.Package {
+		if err := o.pack(ctx, output); err != nil {
+			return fmt.Errorf("pack the dataset: %w", err)
+		}
 	}
 	if err := o.publish(ctx, manifest); err != nil {
 		return err

@@ -16,12 +16,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"strings"
 
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
 )
 
 // Name is where the index of a shard lies, below the same prefix as the shard.
 func Name(shard string) string { return "index/" + shard + ".idx" }
+
+// Shard is the shard whose index has the name; ok is false for what is no index's name.
+func Shard(name string) (shard string, ok bool) {
+	shard = strings.TrimSuffix(strings.TrimPrefix(name, "index/"), ".idx")
+	return shard, Name(shard) == name
+}
 
 // MaxLabel is the largest label that an index takes. It bounds the memory of a Writer to 32 MiB.
 const MaxLabel = 1<<20 - 1
