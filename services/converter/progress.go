@@ -96,11 +96,11 @@ func reasonOf(r reject.Reason) errorsv1.ErrorReason {
 		return errorsv1.ErrorReason_NOT_AN_ARCHIVE
 	case reject.EmptyArchive, reject.NoExamples:
 		return errorsv1.ErrorReason_ARCHIVE_EMPTY
-	case reject.CorruptArchive:
+	case reject.CorruptArchive, reject.CorruptEntry:
 		return errorsv1.ErrorReason_ARCHIVE_CORRUPT
 	case reject.EncryptedArchive, reject.OverlappingEntries:
 		return errorsv1.ErrorReason_ARCHIVE_UNSAFE
-	case reject.ArchiveTooLarge, reject.TooManyEntries, reject.TooManyClasses:
+	case reject.ArchiveTooLarge, reject.TooManyEntries, reject.TooManyClasses, reject.TooLarge:
 		return errorsv1.ErrorReason_LIMIT_EXCEEDED
 	case reject.TooFewClasses:
 		return errorsv1.ErrorReason_TOO_FEW_CLASSES

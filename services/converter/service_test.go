@@ -312,7 +312,8 @@ func TestConversion(t *testing.T) {
 			want errorsv1.ErrorReason
 			says string
 		}{
-			"no archive":    {[]byte(strings.Repeat("no archive at all ", 50)), errorsv1.ErrorReason_NOT_AN_ARCHIVE, "zip"},
+			"no archive":    {[]byte("Rar!\x1a\x07 and so on"), errorsv1.ErrorReason_NOT_AN_ARCHIVE, "zip"},
+			"no dataset":    {[]byte(strings.Repeat("nothing known ", 50)), errorsv1.ErrorReason_FORMAT_UNKNOWN, "cats/1.jpg"},
 			"empty archive": {zipped(), errorsv1.ErrorReason_ARCHIVE_EMPTY, ""},
 			// Found out at the end, when the shards are there already.
 			"one class usable": {zipped(append(cats, file{"dog/a.png", []byte("x")}, file{"dog/b.png", []byte("x")})...), errorsv1.ErrorReason_TOO_FEW_CLASSES, "usable"},

@@ -243,7 +243,9 @@ func (p *planner) indexRecords(plan *Plan) (err error) {
 	if plan.Format, err = p.findFormat(); err != nil {
 		return err
 	}
-	p.index, err = p.reader.Index(p.ctx, p, p.opts.forFormats(), p)
+	opts := p.opts.forFormats()
+	opts.Scratch = p.scratch
+	p.index, err = p.reader.Index(p.ctx, p, opts, p)
 	var file *reject.File
 	if errors.As(err, &file) { // of a file without which there is no dataset
 		err = &reject.Error{Reason: file.Reason, Message: fmt.Sprintf("The file %q can't be read: %s.", file.Path, file.Message)}
@@ -412,7 +414,7 @@ func (p *planner) findFormat() (FormatChoice, error) {
 	} else if p.left.Bad() > 0 {
 		found = p.left.Examples(3)
 	}
-	e := reject.New(reject.UnknownFormat, "The upload holds no dataset that is known. Looked for: %s. Found: %s. `trainyard formats` shows an example of each.", strings.Join(looked, "; "), found)
+	e := reject.New(reject.UnknownFormat, "The upload holds no dataset that is known. Looked for: %s. Found: %s. `trainyard list formats` shows an example of each.", strings.Join(looked, "; "), found)
 	e.Files = p.left
 	return choice, e
 }

@@ -68,10 +68,10 @@ func served(t *testing.T, data string) func(context.Context, worker.SignRequest)
 }
 
 func TestReasonsComeThrough(t *testing.T) {
-	p := worker.Parent{Limits: worker.DefaultLimits, Sign: served(t, strings.Repeat("no archive ", 100))}
+	p := worker.Parent{Limits: worker.DefaultLimits, Sign: served(t, strings.Repeat("no dataset ", 100))}
 	var refused *reject.Error
-	if err := plan(t, t.Context(), p, 1100); !errors.As(err, &refused) || refused.Reason != reject.NotAnArchive {
-		t.Errorf("no archive: %v", err)
+	if err := plan(t, t.Context(), p, 1100); !errors.As(err, &refused) || refused.Reason != reject.UnknownFormat {
+		t.Errorf("no dataset: %v", err)
 	}
 	gone := httptest.NewServer(http.NotFoundHandler())
 	defer gone.Close()

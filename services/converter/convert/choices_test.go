@@ -1,0 +1,173 @@
+package convert_test
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/trainyard/trainyard/services/converter/convert"
+	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/tfrecord"
+)
+
+// The package is the folder, file by file, in the layout that TensorFlow Datasets keeps.
+func TestPackageIsTheDataset(t *testing.T) {
+	opts := convert.DefaultOptions("digits")
+	opts.Package = true
+	out, dir, err := localOf(t, zipOf(t, zip.Store, pictures(t, "", 3, 20)), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := os.ReadFile(filepath.Join(dir, convert.TarName))
+	if err != nil || int64(len(packed)) != out.TarBytes() {
+		t.Fatalf("%d bytes, %d expected: %v", len(packed), out.TarBytes(), err)
+	}
+	names := 0
+	r := tar.NewReader(bytes.NewReader(packed))
+	for ; ; names++ {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(filepath.Join(dir, filepath.Base(h.Name)))
+		if err != nil || !bytes.Equal(got, want) || filepath.Dir(h.Name) != "digits/1.0.0" {
+			t.Errorf("%s differs from the folder's, %v", h.Name, err)
+		}
+	}
+	if names != len(out.Files)+len(out.Manifest.Shards) {
+		t.Errorf("%d files in the package, %d beside it", names, len(out.Files)+len(out.Manifest.Shards))
+	}
+}
+
+func TestCompressedShardsHoldTheSame(t *testing.T) {
+	data := zipOf(t, zip.Store, pictures(t, "", 3, 20))
+	plain, plainDir, err := localOf(t, data, convert.DefaultOptions("digits"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := convert.DefaultOptions("digits")
+	opts.Compression = convert.GZIP
+	packed, dir, err := localOf(t, data, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range packed.Manifest.Shards {
+		file, err := os.ReadFile(filepath.Join(dir, s.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := sha256.Sum256(file); hex.EncodeToString(sum[:]) != s.SHA256 || int64(len(file)) != s.Bytes {
+			t.Errorf("%s isn't the manifest's", s.Name)
+		}
+		z, err := gzip.NewReader(bytes.NewReader(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(z)
+		want, _ := os.ReadFile(filepath.Join(plainDir, plain.Manifest.Shards[i].Name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s holds something else than without compression: %v", s.Name, err)
+		}
+	}
+}
+
+// Every class has its share in every split, to one record, where hashes alone would leave small classes out.
+func TestStratifiedSplits(t *testing.T) {
+	files := pictures(t, "", 12, 10)
+	files = append(files, pictures(t, "more/", 1, 3)...)[:120]
+	opts := convert.DefaultOptions("digits")
+	opts.Stratify = true
+	out, _, err := localOf(t, zipOf(t, zip.Store, files), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[dataset.Split]int64{dataset.Train: 8, dataset.Validation: 1, dataset.Test: 1}
+	for _, s := range out.Manifest.Splits {
+		for label, n := range s.Classes {
+			if n < want[s.Name]-1 || n > want[s.Name]+1 || n == 0 && s.Name == dataset.Train {
+				t.Errorf("%d of 10 of class %d are in %s", n, label, s.Name)
+			}
+		}
+		if total := want[s.Name] * 12; s.Examples < total-6 || s.Examples > total+6 {
+			t.Errorf("%s has %d examples of about %d", s.Name, s.Examples, total)
+		}
+	}
+}
+
+// Rows go through the engine as files do: whole, in their split, each once, packed or not, and the same with any number of workers.
+func TestRows(t *testing.T) {
+	var table bytes.Buffer
+	table.WriteString("id,label\n")
+	const rows = 30_000
+	for i := range rows {
+		fmt.Fprintf(&table, "%d,%s\n", i, []string{"odd", "even"}[i%2])
+	}
+	table.WriteString("30000\n") // a field too few
+	for name, data := range map[string][]byte{
+		"bare":     table.Bytes(),
+		"stored":   zipOf(t, zip.Store, []member{{"t/train.csv", table.Bytes()}, {"t/README.md", []byte("about")}}),
+		"deflated": zipOf(t, zip.Deflate, []member{{"t/train.csv", table.Bytes()}}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := convert.DefaultOptions("numbers")
+			opts.FileName, opts.Stratify = "numbers.csv", true
+			out, dir, err := localOf(t, data, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out.Manifest.Format != "csv" || out.Report.Found.Rows != rows+1 || out.Report.Kept.Rows != rows || out.Report.LeftOut.Rows != 1 {
+				t.Errorf("%s: found %+v, kept %+v, left out %+v", out.Manifest.Format, out.Report.Found, out.Report.Kept, out.Report.LeftOut)
+			}
+			seen := make(map[int64]bool, rows)
+			for _, s := range out.Manifest.Shards {
+				f, err := os.Open(filepath.Join(dir, s.Name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				for r := tfrecord.NewReader(f, 0); ; {
+					record, err := r.Next()
+					if errors.Is(err, io.EOF) {
+						break
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					example, err := tfrecord.ParseExample(record)
+					if err != nil {
+						t.Fatal(err)
+					}
+					id := example["id"].Int64s[0]
+					if seen[id] || out.Manifest.Classes[example["label"].Int64s[0]].Name != []string{"odd", "even"}[id%2] {
+						t.Fatalf("row %d is there twice or has another's label", id)
+					}
+					seen[id] = true
+				}
+			}
+			if len(seen) != rows {
+				t.Errorf("%d rows of %d", len(seen), rows)
+			}
+			for _, s := range out.Manifest.Splits {
+				if d := s.Classes[0] - s.Classes[1]; d < -1 || d > 1 {
+					t.Errorf("%s isn't stratified: %v", s.Name, s.Classes)
+				}
+			}
+		})
+	}
+}
