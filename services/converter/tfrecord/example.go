@@ -21,7 +21,7 @@ const (
 	listValue       = 1
 )
 
-// Feature is one named value of an Example. Make it with Bytes, Text, Reserve, Int64, Int64s or Floats.
+// Feature is one named value of an Example. Make it with Bytes, Text, Texts, Reserve, Int64, Int64s or Floats.
 type Feature struct {
 	key    string
 	kind   int // the field number of the list in tensorflow.Feature
@@ -32,6 +32,7 @@ type Feature struct {
 	single int64
 	ints   []int64 // nil: single
 	floats []float32
+	texts  [][]byte // nil: one bytes value
 }
 
 // Bytes is a feature of one bytes value.
@@ -42,6 +43,14 @@ func Bytes(key string, value []byte) Feature {
 // Text is a feature of one bytes value given as a string.
 func Text(key, value string) Feature {
 	return Feature{key: key, kind: bytesList, text: value, size: len(value)}
+}
+
+// Texts is a feature of any number of bytes values.
+func Texts(key string, values [][]byte) Feature {
+	if values == nil {
+		values = [][]byte{}
+	}
+	return Feature{key: key, kind: bytesList, texts: values}
 }
 
 // Reserve is a feature of one bytes value of the given size that is filled in later: AppendExample
@@ -87,9 +96,15 @@ func (f *Feature) packedSize() int {
 // sizes returns the lengths of the list message and of the Feature message around it. Every field
 // number here is below 16, so every tag is one byte.
 func (f *Feature) sizes() (values, list, feature int) {
-	if f.kind == bytesList {
+	switch {
+	case f.texts != nil:
+		for _, t := range f.texts {
+			list += 1 + protowire.SizeBytes(len(t))
+		}
+		return 0, list, 1 + protowire.SizeBytes(list)
+	case f.kind == bytesList:
 		values = f.size
-	} else {
+	default:
 		values = f.packedSize()
 	}
 	if values > 0 || f.kind == bytesList { // an empty packed list has no field at all
@@ -129,6 +144,13 @@ func (f *Feature) append(dst []byte) []byte {
 	dst = appendHeader(dst, mapValue, feature)
 	dst = appendHeader(dst, protowire.Number(f.kind), list) //nolint:gosec // one of three constants
 	if list == 0 {
+		return dst
+	}
+	for _, t := range f.texts {
+		dst = appendHeader(dst, listValue, len(t))
+		dst = append(dst, t...)
+	}
+	if f.texts != nil {
 		return dst
 	}
 	dst = appendHeader(dst, listValue, values)

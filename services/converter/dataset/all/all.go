@@ -4,13 +4,21 @@ package all
 import (
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/dataset/audiofolder"
+	"github.com/trainyard/trainyard/services/converter/dataset/csvfile"
+	"github.com/trainyard/trainyard/services/converter/dataset/idx"
 	"github.com/trainyard/trainyard/services/converter/dataset/imagefolder"
+	"github.com/trainyard/trainyard/services/converter/dataset/jsonl"
+	"github.com/trainyard/trainyard/services/converter/dataset/tfrecords"
 )
 
 // Readers returns the formats. Where two fit an upload equally well the earlier one is taken.
 func Readers() []dataset.Reader {
 	return []dataset.Reader{
+		tfrecords.Reader{},
+		idx.Reader{},
 		imagefolder.Reader{},
 		audiofolder.Reader{},
+		jsonl.Reader{},
+		csvfile.Reader{},
 	}
 }

@@ -1,0 +1,427 @@
+package table
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/reject"
+	"github.com/trainyard/trainyard/services/converter/tfrecord"
+)
+
+// Names of statistics, by column.
+const (
+	StatMissing  = "missing"  // rows that have no value
+	StatInfinite = "infinite" // numbers beyond float32, or inf
+	StatRounded  = "rounded"  // integers beyond 2^53 in a column of floats
+)
+
+// Encoder implements dataset.Encoder for rows of a Schema. A value that is missing is 0, 0.0, false, an empty text, an empty sequence or zeros in
+// a tensor of fixed shape; that it is missing stands in the feature Field.Missing where 0 could be meant. A missing category is -1, which TFDS
+// takes for no label.
+type Encoder struct {
+	schema   *Schema
+	fields   []field
+	features []tfrecord.Feature // sorted by key
+	label    int                // of the row
+	cut      *Fields
+	flat     Flattener
+	visit    func([]byte, *Value) *RowError
+	byPath   map[string]int
+	row      int64
+	buf      []byte
+	floats   []float32 // of all arrays and numbers of the row
+	ints     []int64
+	texts    [][]byte
+	single   []float32
+}
+
+// field is a column of the Schema and its value in the row.
+type field struct {
+	Field
+	key, missingKey, lengthsKey string
+	place, missing, lengths     int // in features
+	fixed                       int // how many values a tensor of fixed shape has; -1: its shape differs
+	classes                     map[string]int
+	isLabel                     bool
+	row                         int64 // in which it was last set, of JSON
+
+	absent  bool
+	class   int
+	number  float64
+	odd     string // StatInfinite or StatRounded
+	numeric bool   // number is to be observed
+}
+
+// NewEncoder makes an Encoder for what an Indexer found.
+func NewEncoder(index dataset.Index) (*Encoder, error) {
+	s := schemaOf(index)
+	if len(s.Fields) == 0 {
+		return nil, errors.New("table: the schema has no fields")
+	}
+	e := &Encoder{schema: s, byPath: make(map[string]int), single: make([]float32, len(s.Fields))}
+	var keys []string
+	for i, sf := range s.Fields {
+		f := field{Field: sf, key: sf.Name, missingKey: sf.Missing, isLabel: i == s.Label, missing: -1, lengths: -1, fixed: 1}
+		if f.isLabel && f.Kind == KindCategory {
+			f.Classes = index.Classes
+		}
+		if f.Kind == KindCategory {
+			f.classes = make(map[string]int, len(f.Classes))
+			for c, name := range f.Classes {
+				f.classes[name] = c
+			}
+		}
+		if f.ragged() {
+			f.key, f.lengthsKey = sf.Name+"/ragged_flat_values", sf.Name+"/ragged_row_lengths_0"
+		}
+		for _, d := range f.Shape {
+			if f.fixed *= d; d < 0 || f.fixed < 0 {
+				f.fixed = -1
+				break
+			}
+		}
+		e.fields = append(e.fields, f)
+		e.byPath[f.Source] = i
+		keys = append(keys, f.key)
+		for _, k := range []string{f.missingKey, f.lengthsKey} {
+			if k != "" {
+				keys = append(keys, k)
+			}
+		}
+	}
+	slices.Sort(keys)
+	place := func(key string) int {
+		i, ok := slices.BinarySearch(keys, key)
+		if !ok {
+			return -1
+		}
+		return i
+	}
+	for i := range e.fields {
+		f := &e.fields[i]
+		f.place = place(f.key)
+		if f.missingKey != "" {
+			f.missing = place(f.missingKey)
+		}
+		if f.lengthsKey != "" {
+			f.lengths = place(f.lengthsKey)
+		}
+	}
+	e.features = make([]tfrecord.Feature, len(keys))
+	if s.Comma != "" {
+		e.cut = NewFields(s.Comma[0])
+	}
+	e.visit = e.value
+	return e, nil
+}
+
+// Encode implements dataset.Encoder.
+func (e *Encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats *dataset.Stats) ([]byte, error) {
+	row, err := body.Bytes()
+	if err != nil {
+		return dst, err
+	}
+	if refused := e.take(row); refused != nil {
+		return dst, reject.NewFile(item.Path, refused.Reason, "%s", refused.Message)
+	}
+	dst = tfrecord.AppendExample(dst, e.features)
+	stats.AddExample(len(row), e.label)
+	for i := range e.fields {
+		e.fields[i].observe(stats)
+	}
+	return dst, nil
+}
+
+// take makes the features of a row.
+func (e *Encoder) take(row []byte) *RowError {
+	e.label = -1
+	e.floats, e.ints, e.texts, e.buf = e.floats[:0], e.ints[:0], e.texts[:0], e.buf[:0]
+	if e.cut != nil {
+		return e.cells(row)
+	}
+	return e.object(row)
+}
+
+// observe notes the field's value in the statistics.
+func (f *field) observe(stats *dataset.Stats) {
+	switch {
+	case f.absent:
+		stats.Count(StatMissing, f.Name)
+	case f.numeric:
+		stats.Observe(f.Name, f.number)
+	case f.class >= 0 && !f.isLabel:
+		stats.Count(f.Name, f.Classes[f.class])
+	}
+	if f.odd != "" {
+		stats.Count(f.odd, f.Name)
+	}
+}
+
+// cells takes the fields of a row of CSV.
+func (e *Encoder) cells(row []byte) *RowError {
+	cells, err := cutRow(e.cut, row, len(e.fields))
+	if err != nil {
+		return err
+	}
+	for i := range e.fields {
+		f := &e.fields[i]
+		f.reset()
+		v := TrimSpace(cells[i])
+		if IsMissing(v) {
+			err = e.setMissing(i, f)
+		} else {
+			err = e.cell(i, f, v, cells[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *field) reset() { f.absent, f.class, f.odd, f.numeric = false, -1, "", false }
+
+// cell takes a cell that isn't missing; v is it without the spaces around it.
+func (e *Encoder) cell(i int, f *field, v, source []byte) *RowError {
+	switch f.Kind {
+	case KindText:
+		e.set(f, tfrecord.Bytes(f.key, source))
+		return nil
+	case KindBool:
+		b, ok := parseBool(v)
+		if !ok {
+			return misfit(f, v)
+		}
+		e.setBool(f, b)
+	case KindInt, KindFloat:
+		kind, n, x := parseNumber(v)
+		if kind == notNumber || (f.Kind == KindInt && kind != integer) {
+			return misfit(f, v)
+		}
+		e.setNumber(i, f, n, x, v)
+	default:
+		return e.setClass(f, v)
+	}
+	return nil
+}
+
+// misfit can't be of rows that were indexed, unless the file has changed since.
+func misfit(f *field, v []byte) *RowError {
+	return rowError(reject.MalformedRow, "the value %q in column %q doesn't fit its type, %s", cutText(v), f.Source, f.Kind)
+}
+
+func cutText(v []byte) string {
+	const most = 100
+	if len(v) > most {
+		return strings.ToValidUTF8(string(v[:most]), "") + "…"
+	}
+	return string(v)
+}
+
+func (e *Encoder) set(f *field, v tfrecord.Feature) {
+	e.features[f.place] = v
+	if f.missing >= 0 {
+		e.features[f.missing] = tfrecord.Int64(f.missingKey, 0)
+	}
+}
+
+func (e *Encoder) setBool(f *field, v bool) {
+	n := int64(0)
+	if v {
+		n = 1
+	}
+	f.number, f.numeric = float64(n), true
+	e.set(f, tfrecord.Int64(f.key, n))
+}
+
+func (e *Encoder) setNumber(i int, f *field, n int64, x float64, source []byte) {
+	f.number, f.numeric = x, true
+	if f.Kind == KindInt {
+		e.set(f, tfrecord.Int64(f.key, n))
+		return
+	}
+	v := float32(x)
+	switch {
+	case math.IsInf(float64(v), 0):
+		f.odd = StatInfinite
+	case math.Abs(x) > exactIntegers && !bytes.ContainsAny(source, ".eE"):
+		f.odd = StatRounded
+	}
+	e.single[i] = v
+	e.set(f, tfrecord.Floats(f.key, e.single[i:i+1:i+1]))
+}
+
+// setClass takes the text of a category or label.
+func (e *Encoder) setClass(f *field, v []byte) *RowError {
+	name := v
+	switch f.Values {
+	case KindInt:
+		_, n, _ := parseNumber(v)
+		from := len(e.buf)
+		e.buf = strconv.AppendInt(e.buf, n, 10)
+		name = e.buf[from:]
+	case KindBool:
+		b, ok := parseBool(v)
+		if !ok {
+			return misfit(f, v)
+		}
+		name = []byte(f.Classes[0])
+		if b {
+			name = []byte(f.Classes[1])
+		}
+	}
+	class, ok := f.classes[string(name)]
+	if !ok {
+		return misfit(f, v)
+	}
+	f.class = class
+	if f.isLabel {
+		e.label = class
+	}
+	e.set(f, tfrecord.Int64(f.key, int64(class)))
+	return nil
+}
+
+// setMissing takes a value that is missing.
+func (e *Encoder) setMissing(i int, f *field) *RowError {
+	if f.isLabel {
+		return missingLabel(f.Source)
+	}
+	f.absent = true
+	var v tfrecord.Feature
+	switch f.Kind {
+	case KindBool, KindInt:
+		v = tfrecord.Int64(f.key, 0)
+	case KindFloat:
+		e.single[i] = 0
+		v = tfrecord.Floats(f.key, e.single[i:i+1:i+1])
+	case KindCategory:
+		v = tfrecord.Int64(f.key, -1)
+	case KindInts:
+		from := len(e.ints)
+		e.ints = append(e.ints, make([]int64, max(0, f.fixed))...)
+		v = tfrecord.Int64s(f.key, e.ints[from:])
+	case KindFloats:
+		from := len(e.floats)
+		e.floats = append(e.floats, make([]float32, max(0, f.fixed))...)
+		v = tfrecord.Floats(f.key, e.floats[from:])
+	case KindTexts:
+		v = tfrecord.Texts(f.key, nil)
+	default:
+		v = tfrecord.Text(f.key, "")
+	}
+	e.set(f, v)
+	if f.missing >= 0 {
+		e.features[f.missing] = tfrecord.Int64(f.missingKey, 1)
+	}
+	if f.lengths >= 0 {
+		e.features[f.lengths] = tfrecord.Int64s(f.lengthsKey, nil)
+	}
+	return nil
+}
+
+// object takes the values of a row of JSON.
+func (e *Encoder) object(row []byte) *RowError {
+	e.row++
+	if err := e.flat.Row(row, e.visit); err != nil {
+		return err
+	}
+	for i := range e.fields {
+		f := &e.fields[i]
+		if f.row == e.row {
+			continue
+		}
+		f.reset()
+		if err := e.setMissing(i, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// value takes a value of JSON.
+func (e *Encoder) value(path []byte, v *Value) *RowError {
+	i, ok := e.byPath[string(path)]
+	if !ok {
+		return nil // a name that never has a value
+	}
+	f := &e.fields[i]
+	if f.row == e.row {
+		return twice(path)
+	}
+	f.row = e.row
+	f.reset()
+	if v.Kind == Null || (v.Kind == String && len(v.Text) == 0) {
+		return e.setMissing(i, f)
+	}
+	scalar := v.Kind == Bool || v.Kind == Int || v.Kind == Float || v.Kind == String
+	switch f.Kind {
+	case KindText:
+		e.set(f, tfrecord.Bytes(f.key, v.Text))
+		return nil
+	case KindCategory:
+		if !scalar {
+			return misfit(f, v.Text)
+		}
+		return e.setClass(f, v.Text)
+	case KindBool:
+		if v.Kind != Bool {
+			return misfit(f, v.Text)
+		}
+		e.setBool(f, v.Int != 0)
+		return nil
+	case KindInt, KindFloat:
+		if v.Kind != Int && (v.Kind != Float || f.Kind == KindInt) {
+			return misfit(f, v.Text)
+		}
+		e.setNumber(i, f, v.Int, v.Float, v.Text)
+		return nil
+	default:
+		return e.setArray(f, v)
+	}
+}
+
+// setArray takes an array of JSON.
+func (e *Encoder) setArray(f *field, v *Value) *RowError {
+	n := len(v.Floats)
+	if v.Kind == Strings {
+		n = len(v.Strings)
+	}
+	switch {
+	case f.Kind == KindTexts && (v.Kind == Strings || v.Kind == Empty):
+		from := len(e.texts)
+		e.texts = append(e.texts, v.Strings...)
+		e.set(f, tfrecord.Texts(f.key, e.texts[from:]))
+		return nil
+	case f.Kind == KindTexts, v.Kind != Ints && v.Kind != Floats && v.Kind != Empty, f.Kind == KindInts && v.Kind == Floats,
+		f.fixed >= 0 && n != f.fixed, v.Kind != Empty && !fits(v.Shape, f.Shape):
+		return misfit(f, v.Text)
+	}
+	if f.Kind == KindInts {
+		from := len(e.ints)
+		e.ints = append(e.ints, v.Ints...)
+		e.set(f, tfrecord.Int64s(f.key, e.ints[from:]))
+	} else {
+		from := len(e.floats)
+		for _, x := range v.Floats {
+			e.floats = append(e.floats, float32(x))
+		}
+		e.set(f, tfrecord.Floats(f.key, e.floats[from:]))
+	}
+	if f.lengths >= 0 {
+		from := len(e.ints)
+		e.ints = append(e.ints, v.Lengths...)
+		e.features[f.lengths] = tfrecord.Int64s(f.lengthsKey, e.ints[from:])
+	}
+	return nil
+}
+
+// fits tells whether an array of one shape can be stored as the other, in which -1 stands for any length.
+func fits(shape, as []int) bool {
+	return slices.EqualFunc(shape, as, func(n, want int) bool { return n == want || want < 0 })
+}

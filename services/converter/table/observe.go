@@ -1,0 +1,240 @@
+package table
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/trainyard/trainyard/services/converter/reject"
+)
+
+// observer sees all rows of a part of a table. It is for one goroutine.
+type observer interface {
+	// row notes a row and returns the hash of its label, or why the row is left out, in which case nothing is noted.
+	row(data []byte) (label int32, err *RowError)
+	// failed says why no dataset can be made of what was seen, or nil.
+	failed() error
+	// merge adds what another observer of the same table saw.
+	merge(other observer)
+	// allNames are the names that were seen, for messages.
+	allNames() []string
+	// columns are what was seen, once all is merged.
+	columns() (names []string, columns []Column, rows int64, label int)
+}
+
+// labelHash numbers labels alike on every machine, for Block.Labels.
+func labelHash(v []byte) int32 {
+	return int32(xxhash.Sum64(v) & 0x7fff_ffff) //nolint:gosec // 31 bits
+}
+
+const noLabel = -1
+
+// csvObserver sees rows of CSV.
+type csvObserver struct {
+	names  []string
+	label  int
+	fields *Fields
+	cols   []Column
+	limits []setLimit
+	rows   int64
+}
+
+func newCSVObserver(comma byte, names []string, label int) *csvObserver {
+	o := &csvObserver{names: names, label: label, fields: NewFields(comma), cols: make([]Column, len(names))}
+	for i := range names {
+		o.limits = append(o.limits, limitFor(len(names), i == label))
+	}
+	return o
+}
+
+func (o *csvObserver) row(data []byte) (int32, *RowError) {
+	fields, err := cutRow(o.fields, data, len(o.cols))
+	if err != nil {
+		return noLabel, err
+	}
+	label := int32(noLabel)
+	if o.label >= 0 {
+		v := TrimSpace(fields[o.label])
+		if IsMissing(v) {
+			return noLabel, missingLabel(o.names[o.label])
+		}
+		label = labelHash(v)
+	}
+	o.rows++
+	for i := range o.cols {
+		o.cols[i].cell(fields[i], o.limits[i])
+	}
+	return label, nil
+}
+
+// cutRow cuts a row of CSV and checks that it is text and has as many fields as there are columns.
+func cutRow(cut *Fields, data []byte, columns int) ([][]byte, *RowError) {
+	if err := CheckText(data); err != nil {
+		return nil, err
+	}
+	fields, err := cut.Cut(data)
+	if err != nil {
+		return nil, err
+	}
+	if len(fields) != columns {
+		return nil, rowError(reject.MalformedRow, "the row has %d fields, the table %d columns; put fields that hold the delimiter in quotes", len(fields), columns)
+	}
+	return fields, nil
+}
+
+func missingLabel(column string) *RowError {
+	return rowError(reject.MissingLabel, "the row has no value in the column %q, which is the label; fill it in, or name another column as the label", column)
+}
+
+func (o *csvObserver) failed() error { return nil }
+
+func (o *csvObserver) merge(other observer) {
+	p := other.(*csvObserver) //nolint:errcheck,forcetypeassert // of the same table
+	o.rows += p.rows
+	for i := range o.cols {
+		o.cols[i].merge(&p.cols[i], o.limits[i])
+	}
+}
+
+func (o *csvObserver) allNames() []string { return o.names }
+
+func (o *csvObserver) columns() ([]string, []Column, int64, int) {
+	return o.names, o.cols, o.rows, o.label
+}
+
+// observed is what is noted of a value of JSON once all of its row is known to be well.
+type observed struct {
+	column  int
+	kind    ValueKind
+	rank    int
+	integer int64
+	text    []byte
+	shape   [maxRank]int
+}
+
+// jsonObserver sees rows of JSON.
+type jsonObserver struct {
+	label  string // its path, "" if there is none
+	flat   Flattener
+	names  []string
+	byName map[string]int
+	cols   []Column
+	last   []int64 // the row in which each column was last seen
+	seen   []observed
+	number int64 // of the row, whether it is well or not
+	rows   int64
+	err    error
+	visit  func([]byte, *Value) *RowError
+}
+
+func newJSONObserver(label string) *jsonObserver {
+	o := &jsonObserver{label: label, byName: make(map[string]int)}
+	o.visit = o.value
+	return o
+}
+
+func (o *jsonObserver) row(data []byte) (int32, *RowError) {
+	o.number++
+	o.seen = o.seen[:0]
+	if err := o.flat.Row(data, o.visit); err != nil {
+		return noLabel, err
+	}
+	label := int32(noLabel)
+	if o.label != "" {
+		for i := range o.seen {
+			if s := &o.seen[i]; o.names[s.column] == o.label && s.kind != Null && len(s.text) > 0 {
+				label = labelHash(s.text)
+			}
+		}
+		if label == noLabel {
+			return noLabel, missingLabel(o.label)
+		}
+	}
+	o.rows++
+	for i := range o.seen {
+		s := &o.seen[i]
+		o.cols[s.column].value(s, limitFor(len(o.cols), o.names[s.column] == o.label))
+	}
+	return label, nil
+}
+
+// value notes a value until the whole row is known to be well.
+func (o *jsonObserver) value(path []byte, v *Value) *RowError {
+	i := len(o.seen) // rows mostly have their names in one order
+	if i >= len(o.names) || o.names[i] != string(path) {
+		var ok bool
+		if i, ok = o.byName[string(path)]; !ok {
+			if i = o.add(string(path)); i < 0 {
+				return tooManyColumns()
+			}
+		}
+	}
+	if o.last[i] == o.number {
+		return twice(path)
+	}
+	o.last[i] = o.number
+	s := observed{column: i, kind: v.Kind, integer: v.Int, text: v.Text, rank: len(v.Shape)}
+	copy(s.shape[:], v.Shape)
+	o.seen = append(o.seen, s)
+	return nil
+}
+
+func twice(path []byte) *RowError {
+	return rowError(reject.MalformedRow, "the name %q is there twice; names must be unique, with those of objects within joined by dots", path)
+}
+
+func tooManyColumns() *RowError {
+	return rowError(reject.TooManyColumns, "there are more than %d names in the rows, the limit; names that differ from row to row, such as ids, should be values instead", MaxColumns)
+}
+
+// add adds a column, or returns -1 if there are too many.
+func (o *jsonObserver) add(name string) int {
+	if len(o.names) == MaxColumns {
+		e := tooManyColumns()
+		o.err = reject.New(e.Reason, "%s.", strings.ToUpper(e.Message[:1])+e.Message[1:])
+		return -1
+	}
+	o.byName[name] = len(o.names)
+	o.names = append(o.names, name)
+	o.cols = append(o.cols, Column{})
+	o.last = append(o.last, 0)
+	return len(o.names) - 1
+}
+
+func (o *jsonObserver) failed() error { return o.err }
+
+func (o *jsonObserver) merge(other observer) {
+	p := other.(*jsonObserver) //nolint:errcheck,forcetypeassert // of the same table
+	o.rows += p.rows
+	at := make([]int, len(p.names))
+	for i, name := range p.names {
+		j, ok := o.byName[name]
+		if !ok {
+			if j = o.add(name); j < 0 {
+				return
+			}
+		}
+		at[i] = j
+	}
+	for i := range p.names { // with the final number of columns, on which the limits depend
+		o.cols[at[i]].merge(&p.cols[i], limitFor(len(o.cols), p.names[i] == o.label))
+	}
+}
+
+func (o *jsonObserver) allNames() []string { return slices.Sorted(slices.Values(o.names)) }
+
+// columns are sorted by name, because workers find them in any order. Those that never have a value are none.
+func (o *jsonObserver) columns() ([]string, []Column, int64, int) {
+	names := slices.DeleteFunc(slices.Sorted(slices.Values(o.names)), func(n string) bool { return o.cols[o.byName[n]].Values == 0 })
+	cols, label := make([]Column, 0, len(names)), -1
+	for i, n := range names {
+		c := o.cols[o.byName[n]]
+		c.values.check(limitFor(len(o.cols), n == o.label))
+		cols = append(cols, c)
+		if n == o.label {
+			label = i
+		}
+	}
+	return names, cols, o.rows, label
+}
