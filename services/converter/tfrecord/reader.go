@@ -103,7 +103,7 @@ func ParseExample(data []byte) (map[string]Value, error) {
 			return nil
 		}
 		return fields(example, func(num protowire.Number, entry []byte, _ uint64) error {
-			if num != featuresMap {
+			if num != featuresMap || entry == nil { // unknown, or of a type that makes it unknown
 				return nil
 			}
 			var key string
@@ -130,6 +130,9 @@ func ParseExample(data []byte) (map[string]Value, error) {
 func parseFeature(data []byte) (Value, error) {
 	var v Value
 	err := fields(data, func(kind protowire.Number, list []byte, _ uint64) error {
+		if kind > int64List {
+			return nil // unknown
+		}
 		return fields(list, func(num protowire.Number, b []byte, scalar uint64) error {
 			if num != listValue {
 				return nil
