@@ -26,6 +26,10 @@ func TestFeatureJSON(t *testing.T) {
 		{"box", dataset.BBoxFeature("x"), bbox},
 		{"audio", dataset.AudioFeature("x", 16000, 2), `{"pythonClassName":"tensorflow_datasets.core.features.audio_feature.Audio",` +
 			`"audio":{"shape":{"dimensions":["-1","2"]},"dtype":"float32","sampleRate":"16000","encoding":"none"}}`},
+		{"audio as bytes", dataset.AudioBytesFeature("x", "int16", 16000, 1), `{"pythonClassName":"tensorflow_datasets.core.features.audio_feature.Audio",` +
+			`"audio":{"shape":{"dimensions":["-1"]},"dtype":"int16","sampleRate":"16000","encoding":"bytes"}}`},
+		{"audio of any channels and rate", dataset.AudioBytesFeature("x", "float64", 0, 0), `{"pythonClassName":"tensorflow_datasets.core.features.audio_feature.Audio",` +
+			`"audio":{"shape":{"dimensions":["-1","-1"]},"dtype":"float64","sampleRate":"0","encoding":"bytes"}}`},
 		{"plain sequence", dataset.SequenceFeature("x", dataset.TensorFeature("", "int64")), plain},
 		{
 			"sequence of dicts",

@@ -54,6 +54,9 @@ func (d *Decoder) valuesOf(l *leaf, found map[string]*values) *values {
 	if v := found[l.name]; v != nil {
 		return v
 	}
+	if l.kind == audio {
+		return found[l.name+"/value"]
+	}
 	return found[l.name+"/ragged_flat_values"]
 }
 
@@ -72,16 +75,8 @@ func (d *Decoder) feature(l *leaf, v *values, found map[string]*values) *convert
 		f.ValueCount /= 4
 		f.Value = &converterv1.Feature_Boxes_{Boxes: d.boxes(l, v, found)}
 	case l.kind == audio:
-		sound := &converterv1.Feature_Audio{SampleRate: int32(l.sampleRate), Channels: int32(l.channels)} //nolint:gosec // some kHz, few channels
-		if l.sampleRate == 0 && l.rate >= 0 {
-			if rate := found[d.schema.leaves[l.rate].name]; rate != nil && len(rate.ints) > 0 {
-				sound.SampleRate = int32(rate.ints[0]) //nolint:gosec // shown as it is
-			}
-		}
-		if sound.GetSampleRate() > 0 {
-			sound.Seconds = float64(v.count) / float64(l.channels) / float64(sound.GetSampleRate())
-		}
-		f.Value = &converterv1.Feature_Audio_{Audio: sound}
+		f.Value = &converterv1.Feature_Audio_{Audio: d.audio(l, v, found)}
+		f.ValueCount = l.samples(v)
 	case len(v.bytes) > 0:
 		setBytes(f, v.bytes[:min(len(v.bytes), maxValues)])
 	case len(v.ints) > 0:
@@ -90,6 +85,31 @@ func (d *Decoder) feature(l *leaf, v *values, found map[string]*values) *convert
 		f.Value = &converterv1.Feature_Floats_{Floats: &converterv1.Feature_Floats{Values: v.floats[:min(len(v.floats), maxValues)]}}
 	}
 	return f
+}
+
+// samples counts the samples of audio in all channels.
+func (l *leaf) samples(v *values) int64 {
+	if l.width > 0 && len(v.bytes) > 0 {
+		return int64(len(v.bytes[0]) / l.width)
+	}
+	return v.count
+}
+
+func (d *Decoder) audio(l *leaf, v *values, found map[string]*values) *converterv1.Feature_Audio {
+	channels, rate := int64(l.channels), int64(l.sampleRate)
+	if shape := found[l.name+"/shape"]; channels == 0 && shape != nil && len(shape.ints) > 1 {
+		channels = shape.ints[1]
+	}
+	if rate == 0 && l.rate >= 0 {
+		if known := found[d.schema.leaves[l.rate].name]; known != nil && len(known.ints) > 0 {
+			rate = known.ints[0]
+		}
+	}
+	sound := &converterv1.Feature_Audio{SampleRate: int32(rate), Channels: int32(channels)} //nolint:gosec // some kHz, few channels; shown as they are
+	if rate > 0 && channels > 0 {
+		sound.Seconds = float64(l.samples(v)) / float64(channels) / float64(rate)
+	}
+	return sound
 }
 
 func (d *Decoder) image(data []byte) *converterv1.Feature_Image {

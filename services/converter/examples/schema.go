@@ -28,7 +28,8 @@ type leaf struct {
 	labels     int      // of a box: the leaf that holds the boxes' labels, or -1
 	sampleRate int      // of audio, in Hz; 0: see rate
 	rate       int      // of audio: the leaf that holds the sample rate, or -1
-	channels   int      // of audio
+	channels   int      // of audio; 0: their number differs, and the shape is stored too
+	width      int      // of audio whose samples are stored as bytes: of one; else 0
 	single     bool     // it is in no sequence
 }
 
@@ -51,6 +52,8 @@ type feature struct {
 	ClassLabel  json.RawMessage `json:"classLabel"`
 	BoundingBox json.RawMessage `json:"boundingBox"`
 	Audio       *struct {
+		DType      string `json:"dtype"`
+		Encoding   string `json:"encoding"`
 		SampleRate string `json:"sampleRate"`
 		Shape      struct {
 			Dimensions []string `json:"dimensions"`
@@ -118,7 +121,10 @@ func (s *Schema) add(name string, f *feature, single bool) {
 			l.sampleRate, _ = strconv.Atoi(f.Audio.SampleRate)
 			if d := f.Audio.Shape.Dimensions; len(d) > 1 {
 				channels, _ := strconv.Atoi(d[1])
-				l.channels = max(channels, 1)
+				l.channels = max(channels, 0)
+			}
+			if f.Audio.Encoding == "bytes" {
+				l.width = map[string]int{"int16": 2, "int32": 4, "float32": 4, "float64": 8}[f.Audio.DType]
 			}
 		}
 		s.leaves = append(s.leaves, l)
