@@ -62,6 +62,15 @@ const (
 	statSize        = "file_bytes"
 )
 
+// IsStat tells whether Observe uses a name in the statistics, so that nothing else must.
+func IsStat(name string) bool {
+	switch name {
+	case statEncoding, statChannels, statOrientation, statChecked, statMore, statWidth, statHeight, statAspect, statSize:
+		return true
+	}
+	return false
+}
+
 // Observe notes an image in the statistics.
 func (l Loaded) Observe(stats *dataset.Stats) {
 	stats.Observe(statWidth, float64(l.Width))

@@ -41,6 +41,7 @@ const (
 	MalformedTable       Reason = "MALFORMED_TABLE"
 	DifferentColumns     Reason = "DIFFERENT_COLUMNS" // between files of one dataset
 	UnknownColumn        Reason = "UNKNOWN_COLUMN"
+	NoImageTable         Reason = "NO_IMAGE_TABLE"
 	DuplicateColumns     Reason = "DUPLICATE_COLUMNS"
 	CorruptParquet       Reason = "CORRUPT_PARQUET"
 	UnsupportedParquet   Reason = "UNSUPPORTED_PARQUET"
@@ -71,6 +72,8 @@ const (
 	TooManyColumns         Reason = "TOO_MANY_COLUMNS"
 	TooDeep                Reason = "TOO_DEEP"
 	MissingLabel           Reason = "MISSING_LABEL"
+	DuplicateRow           Reason = "DUPLICATE_ROW"
+	MissingValue           Reason = "MISSING_VALUE"
 
 	MalformedFile   Reason = "MALFORMED_FILE"
 	DuplicateFile   Reason = "DUPLICATE_FILE"
@@ -91,12 +94,13 @@ const (
 	// SystemFile and NotData are left out without being held against the upload; see Counts.
 	SystemFile Reason = "SYSTEM_FILE"
 	NotData    Reason = "NOT_DATA"
+	NotInTable Reason = "NOT_IN_TABLE" // an image of which no table of labels says anything
 )
 
 // Counts tells whether a file left out for this reason counts as bad, that is, towards
 // max_bad_fraction. Litter of operating systems and files that never meant to be data (a README, a
 // licence) are listed in the report but don't count.
-func (r Reason) Counts() bool { return r != SystemFile && r != NotData }
+func (r Reason) Counts() bool { return r != SystemFile && r != NotData && r != NotInTable }
 
 // Error ends a conversion.
 type Error struct {
