@@ -1,58 +1,86 @@
 package convert_test
 
 import (
+	"archive/tar"
 	"archive/zip"
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"image"
 	"image/jpeg"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
 )
 
-// BenchmarkStoredZipAgainstCopy converts a stored zip of JPEGs and copies the same bytes, in pairs,
-// and ends with the median ratios. Run it once:
+// BenchmarkConvert converts a gigabyte of JPEGs in several containers and does, in pairs with it, the least that the
+// container asks for: cp of a stored zip, inflating a deflated one, gunzip of a tar.gz. It verifies the outputs first and
+// ends with a line a figure: the median of the pairs' ratios, with 1 and with 2 workers. Run it once:
 //
-//	TMPDIR=/dev/shm go test ./converter/convert -run '^$' -bench StoredZipAgainstCopy -benchtime 1x
-func BenchmarkStoredZipAgainstCopy(b *testing.B) {
-	const pairs = 7
+//	TMPDIR=/dev/shm go test ./converter/convert -run '^$' -bench '^BenchmarkConvert$' -benchtime 1x
+func BenchmarkConvert(b *testing.B) {
 	dir := b.TempDir()
-	src := filepath.Join(dir, "source.zip")
-	want := writeBenchZip(b, src, 6000)
-	verifyConversion(b, src, filepath.Join(dir, "verify"), want)
-	want = nil
-
-	var wall, cpu []float64
+	images := newBenchImages(b, 16_000)
 	for b.Loop() {
-		for i := range pairs {
-			copyWall, copyCPU := measure(b, func() { copyFile(b, src, filepath.Join(dir, "copy.zip")) })
-			out := filepath.Join(dir, fmt.Sprint("out", i))
-			convWall, convCPU := measure(b, func() { convertLocal(b, src, out) })
-			if err := os.RemoveAll(out); err != nil {
-				b.Fatal(err)
+		for _, c := range []struct {
+			name, peer string
+			write      func(*testing.B, string, benchImages)
+			baseline   func(b *testing.B, src string, workers int)
+			wall, cpu  float64 // goals; 0: none
+			pairs      int
+		}{
+			{"stored_zip", "copy", writeZip(zip.Store), func(b *testing.B, src string, _ int) { copyFile(b, src, filepath.Join(dir, "copy")) }, 1.2, 2, 7},
+			{"deflated_zip", "inflate", writeZip(zip.Deflate), inflateAll, 1.25, 0, 3},
+			{"tar_gz", "gunzip", writeTarGzip, func(b *testing.B, src string, _ int) { gunzipAll(b, src) }, 1.3, 0, 3},
+		} {
+			src := filepath.Join(dir, "source")
+			c.write(b, src, images)
+			verifyConversion(b, src, filepath.Join(dir, "verify"), images.sums)
+			for _, workers := range []int{1, 2} {
+				var wall, cpu []float64
+				before := runtime.GOMAXPROCS(workers)
+				for i := range c.pairs {
+					baseWall, baseCPU := measure(b, func() { c.baseline(b, src, workers) })
+					out := filepath.Join(dir, "out")
+					convWall, convCPU := measure(b, func() { convertLocal(b, src, out) })
+					if err := os.RemoveAll(out); err != nil {
+						b.Fatal(err)
+					}
+					fmt.Printf("  %s, %d workers, pair %d: %s %v wall %v cpu, convert %v wall %v cpu\n", c.name, workers, i, c.peer, baseWall, baseCPU, convWall, convCPU)
+					wall, cpu = append(wall, convWall.Seconds()/baseWall.Seconds()), append(cpu, convCPU.Seconds()/baseCPU.Seconds())
+				}
+				runtime.GOMAXPROCS(before)
+				printRatio(fmt.Sprintf("%s_vs_%s_wall_%d_workers", c.name, c.peer, workers), wall, c.wall)
+				if c.cpu > 0 {
+					printRatio(fmt.Sprintf("%s_vs_%s_cpu_%d_workers", c.name, c.peer, workers), cpu, c.cpu)
+				}
 			}
-			fmt.Printf("  pair %d: copy %v wall %v cpu, convert %v wall %v cpu\n", i, copyWall, copyCPU, convWall, convCPU)
-			wall = append(wall, convWall.Seconds()/copyWall.Seconds())
-			cpu = append(cpu, convCPU.Seconds()/copyCPU.Seconds())
+			if c.peer == "copy" {
+				hashWall, hashCPU := measure(b, func() { hashFile(b, src) })
+				fmt.Printf("  SHA-256 of the source alone, as the manifest needs it of the shards: %v wall %v cpu\n", hashWall, hashCPU)
+			}
 		}
 	}
-	hashWall, hashCPU := measure(b, func() { hashFile(b, src) })
-	fmt.Printf("  SHA-256 of the source alone, as the manifest needs it of the shards: %v wall %v cpu\n", hashWall, hashCPU)
-	printRatio("stored_zip_vs_copy_wall", wall, 1.2)
-	printRatio("stored_zip_vs_copy_cpu", cpu, 2)
 	fmt.Printf("  peak memory of this process: %d MiB\n", peakMemory(b)>>20)
 }
 
@@ -139,32 +167,139 @@ func convertLocal(tb testing.TB, src, out string) *convert.Output {
 	return o
 }
 
-// writeBenchZip writes n JPEGs of 23 to 123 KB in 100 classes, stored, and returns the CRC-32 of each by path.
-func writeBenchZip(b *testing.B, name string, n int) map[string]uint32 {
+// benchImages are JPEGs of 23 to 123 KB in 100 classes, one class after the other.
+type benchImages struct {
+	jpegs [][]byte
+	n     int
+	sums  map[string]uint32 // CRC-32 by path
+}
+
+func newBenchImages(b *testing.B, n int) benchImages {
+	images := benchImages{benchJPEGs(b), n, make(map[string]uint32, n)}
+	for path, data := range images.all() {
+		images.sums[path] = crc32.ChecksumIEEE(data)
+	}
+	return images
+}
+
+func (images benchImages) all() iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for i := range images.n {
+			if !yield(fmt.Sprintf("photos/class%03d/%06d.jpg", i*100/images.n, i), distinct(images.jpegs[i%len(images.jpegs)], i)) {
+				return
+			}
+		}
+	}
+}
+
+func writeZip(method uint16) func(*testing.B, string, benchImages) {
+	return func(b *testing.B, name string, images benchImages) {
+		create(b, name, func(f io.Writer) error {
+			z := zip.NewWriter(f)
+			z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, 6) })
+			for path, data := range images.all() {
+				w, err := z.CreateHeader(&zip.FileHeader{Name: path, Method: method})
+				if err != nil {
+					return err
+				}
+				if _, err := w.Write(data); err != nil {
+					return err
+				}
+			}
+			return z.Close()
+		})
+	}
+}
+
+func writeTarGzip(b *testing.B, name string, images benchImages) {
+	create(b, name, func(f io.Writer) error {
+		z, err := gzip.NewWriterLevel(f, 6)
+		if err != nil {
+			return err
+		}
+		t := tar.NewWriter(z)
+		for path, data := range images.all() {
+			if err := t.WriteHeader(&tar.Header{Name: path, Size: int64(len(data)), Mode: 0o644}); err != nil {
+				return err
+			}
+			if _, err := t.Write(data); err != nil {
+				return err
+			}
+		}
+		return errors.Join(t.Close(), z.Close())
+	})
+}
+
+func create(b *testing.B, name string, write func(io.Writer) error) {
 	f, err := os.Create(name)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
-	z := zip.NewWriter(f)
-	jpegs := benchJPEGs(b)
-	sums := make(map[string]uint32, n)
-	for i := range n {
-		data := distinct(jpegs[i%len(jpegs)], i)
-		path := fmt.Sprintf("photos/class%03d/%06d.jpg", i*100/n, i)
-		w, err := z.CreateHeader(&zip.FileHeader{Name: path, Method: zip.Store})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := w.Write(data); err != nil {
-			b.Fatal(err)
-		}
-		sums[path] = crc32.ChecksumIEEE(data)
-	}
-	if err := z.Close(); err != nil {
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := errors.Join(write(w), w.Flush(), f.Close()); err != nil {
 		b.Fatal(err)
 	}
-	return sums
+}
+
+// inflateAll inflates every entry of a zip to nowhere, with as many goroutines as there are workers.
+func inflateAll(b *testing.B, src string, workers int) {
+	r, err := zip.OpenReader(src)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	f, err := os.Open(src)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	var next atomic.Int64
+	var group errgroup.Group
+	for range workers {
+		group.Go(func() error {
+			var packed, data []byte
+			inflate := flate.NewReader(nil)
+			var in bytes.Reader
+			for i := next.Add(1) - 1; i < int64(len(r.File)); i = next.Add(1) - 1 {
+				e := r.File[i]
+				off, err := e.DataOffset()
+				if err != nil {
+					return err
+				}
+				packed = slices.Grow(packed[:0], int(e.CompressedSize64))[:e.CompressedSize64]
+				data = slices.Grow(data[:0], int(e.UncompressedSize64))[:e.UncompressedSize64]
+				if _, err := f.ReadAt(packed, off); err != nil {
+					return err
+				}
+				in.Reset(packed)
+				if err := inflate.(flate.Resetter).Reset(&in, nil); err != nil {
+					return err
+				}
+				if _, err := io.ReadFull(inflate, data); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func gunzipAll(b *testing.B, src string) {
+	f, err := os.Open(src)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(bufio.NewReaderSize(f, 1<<18))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, z, make([]byte, 256<<10)); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // benchJPEGs encodes a few noisy pictures of various sizes; noise makes the entropy-coded data as dense as a photo's.
