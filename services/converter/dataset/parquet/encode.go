@@ -1,0 +1,358 @@
+package parquet
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/picture"
+	"github.com/trainyard/trainyard/services/converter/reject"
+	"github.com/trainyard/trainyard/services/converter/sound"
+	"github.com/trainyard/trainyard/services/converter/table"
+	"github.com/trainyard/trainyard/services/converter/tfrecord"
+)
+
+// NewEncoder implements dataset.Reader.
+func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Encoder, error) {
+	s, err := parseSchema(index)
+	if err != nil {
+		return nil, err
+	}
+	e := &encoder{full: opts.Validation == dataset.Full}
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		f := field{observed: c, lists: c.lists(), key: c.Key, isLabel: i == s.Label}
+		names := c.Classes
+		if f.isLabel {
+			names = index.Classes
+		}
+		switch {
+		case c.Names != nil:
+			f.classes = c.Names
+		case names != nil && c.Kind == kindText:
+			f.classes, f.texts = names, make(map[string]int64, len(names))
+			for n, name := range names {
+				f.texts[name] = int64(n)
+			}
+		case names != nil:
+			f.classes, f.numbers = names, make(map[int64]int64, len(names))
+			for n, name := range names {
+				v, err := strconv.ParseInt(name, 10, 64)
+				if err != nil { // a bool
+					v = int64(n)
+					if len(names) == 2 {
+						v = map[string]int64{"false": 0, "true": 1}[name]
+					}
+				}
+				f.numbers[v] = int64(n)
+			}
+		}
+		if f.lists > 1 && c.Shape == nil {
+			f.key += "/ragged_flat_values"
+			for l := range f.lists - 1 {
+				f.lengths = append(f.lengths, fmt.Sprintf("%s/ragged_row_lengths_%d", c.Key, l))
+			}
+		}
+		if c.Missing != "" && f.lists > 1 {
+			f.missing = c.Missing + "/ragged_flat_values"
+			for l := range f.lists - 1 {
+				f.missingLengths = append(f.missingLengths, fmt.Sprintf("%s/ragged_row_lengths_%d", c.Missing, l))
+			}
+		} else {
+			f.missing = c.Missing
+		}
+		switch c.Kind {
+		case kindImage:
+			f.extra = c.Key + orientationSuffix
+			e.images = picture.NewLoader(opts)
+		case kindAudio:
+			f.extra = c.Key + rateSuffix
+		}
+		e.fields = append(e.fields, f)
+	}
+	return e, nil
+}
+
+// Features that go with an image and a sound.
+const (
+	orientationSuffix = "_orientation" // EXIF's, 1 to 8
+	rateSuffix        = "_sample_rate" // Hz
+)
+
+// field is a column in the encoder, and what the row at hand has in it.
+type field struct {
+	*observed
+	lists   int
+	key     string
+	lengths []string // keys of the row lengths
+	missing string
+	extra   string
+	isLabel bool
+
+	missingLengths []string
+	classes        []string
+	texts          map[string]int64
+	numbers        map[int64]int64
+
+	absent bool
+	class  int64
+	number float64
+	image  picture.Loaded
+}
+
+// encoder implements dataset.Encoder. It keeps what it needs from row to row, so that it doesn't allocate once it is warm.
+type encoder struct {
+	full     bool
+	fields   []field
+	walk     walker
+	features []tfrecord.Feature
+	floats   []float32
+	ints     []int64
+	texts    [][]byte
+	images   *picture.Loader
+	sounds   sound.Decoder
+	media    []byte // images and sounds that were converted
+}
+
+// Encode implements dataset.Encoder.
+func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats *dataset.Stats) ([]byte, error) {
+	row, err := body.Bytes()
+	if err != nil {
+		return dst, err
+	}
+	if !e.walk.start(row) {
+		if len(row) > 0 && row[0] == statusLarge {
+			size, _ := binary.Uvarint(row[1:])
+			return dst, tooLongRow(item.Path, size)
+		}
+		return dst, malformed(item.Path)
+	}
+	e.features, e.floats, e.ints, e.texts, e.media = e.features[:0], e.floats[:0], e.ints[:0], e.texts[:0], e.media[:0]
+	label := -1
+	for i := range e.fields {
+		f := &e.fields[i]
+		if !e.walk.next(&f.column) {
+			return dst, malformed(item.Path)
+		}
+		if f.lists > 0 {
+			err = e.list(f, item.Path)
+		} else {
+			err = e.scalar(f, item.Path)
+		}
+		if err != nil {
+			return dst, err
+		}
+		if f.isLabel {
+			label = int(f.class)
+		}
+	}
+	dst = tfrecord.AppendExample(dst, e.features)
+	stats.AddExample(len(row), label)
+	for i := range e.fields {
+		e.fields[i].observe(stats)
+	}
+	return dst, nil
+}
+
+// malformed can't be of a row of Transcode's.
+func malformed(path string) error {
+	return reject.NewFile(path, reject.MalformedRow, "the row isn't what was read from the file before; upload it again")
+}
+
+func (f *field) observe(stats *dataset.Stats) {
+	switch {
+	case f.Kind == kindNothing || f.Kind == kindPath || f.lists > 0:
+	case f.absent:
+		stats.Count(table.StatMissing, f.Key)
+	case f.isLabel:
+	case f.class >= 0:
+		stats.Count(f.Key, f.classes[f.class])
+	case f.Kind == kindInt, f.Kind == kindFloat, f.Kind == kindBool:
+		stats.Observe(f.Key, f.number)
+	case f.Kind == kindImage:
+		f.image.Observe(stats)
+	case f.Kind == kindAudio:
+		stats.Observe("duration_seconds", f.number)
+	}
+}
+
+func (e *encoder) add(f tfrecord.Feature) { e.features = append(e.features, f) }
+
+// scalar adds the value of a column in no list.
+func (e *encoder) scalar(f *field, path string) error {
+	w := &e.walk
+	f.absent, f.class, f.number = w.missing, -1, 0
+	switch {
+	case f.isLabel || f.classes != nil:
+		if err := e.classOf(f, path); err != nil {
+			return err
+		}
+		e.add(tfrecord.Int64(f.key, f.class))
+	case f.Kind == kindInt, f.Kind == kindBool:
+		f.number = float64(w.int)
+		if f.Type == "uint64" {
+			f.number = float64(uint64(w.int)) //nolint:gosec // two's complement
+		}
+		e.add(tfrecord.Int64(f.key, w.int))
+	case f.Kind == kindFloat:
+		f.number = float64(w.float)
+		e.floats = append(e.floats, w.float)
+		e.add(tfrecord.Floats(f.key, e.floats[len(e.floats)-1:]))
+	case f.Kind == kindImage:
+		return e.image(f, path)
+	case f.Kind == kindAudio:
+		return e.audio(f, path)
+	case f.Kind == kindNothing:
+	default:
+		if f.Kind == kindText && !utf8.Valid(w.value) {
+			return invalidText(path, f)
+		}
+		e.add(tfrecord.Bytes(f.key, w.value))
+	}
+	if f.missing != "" {
+		missing := int64(0)
+		if w.missing {
+			missing = 1
+		}
+		e.add(tfrecord.Int64(f.missing, missing))
+	}
+	return nil
+}
+
+func invalidText(path string, f *field) error {
+	return reject.NewFile(path, reject.InvalidText, "the text in column %q is not UTF-8, which the column's type promises; write it as binary, or convert it", f.Key)
+}
+
+// classOf finds the class of a value: -1 if it is missing, which the label must not be.
+func (e *encoder) classOf(f *field, path string) error {
+	w := &e.walk
+	ok := !w.missing
+	switch {
+	case !ok:
+	case f.texts != nil:
+		f.class, ok = f.texts[string(w.value)]
+	case f.Names != nil:
+		f.class, ok = w.int, w.int >= 0 && w.int < int64(len(f.Names))
+	case f.Kind == kindFloat:
+		f.class, ok = f.numbers[int64(w.float)]
+	default:
+		f.class, ok = f.numbers[w.int]
+	}
+	if ok {
+		return nil
+	}
+	f.class = -1
+	switch {
+	case f.isLabel && w.missing:
+		return reject.NewFile(path, reject.MissingLabel, "the column %q with the label has no value; give the row one, or name another column as the label", f.Key)
+	case f.isLabel:
+		return reject.NewFile(path, reject.MissingLabel, "the label in column %q is %d, and there are %d classes, counted from 0; give the row one of them", f.Key, w.int, len(f.classes))
+	}
+	f.absent = true // TFDS takes -1 for no label
+	return nil
+}
+
+// image adds an image as it is stored.
+func (e *encoder) image(f *field, path string) error {
+	if err := noMedia(f, &e.walk, path, "image"); err != nil {
+		return err
+	}
+	var err error
+	if f.image, err = e.images.Load(path, e.walk.value); err != nil {
+		return err
+	}
+	if f.image.Encoding.Stored() != f.image.Encoding { // the loader's memory, which a second image in the row would take
+		from := len(e.media)
+		e.media = append(e.media, f.image.Data...)
+		f.image.Data = e.media[from:]
+	}
+	e.add(tfrecord.Bytes(f.key, f.image.Data))
+	e.add(tfrecord.Int64(f.extra, int64(f.image.Orientation)))
+	return nil
+}
+
+func noMedia(f *field, w *walker, path, what string) error {
+	if !w.missing {
+		return nil
+	}
+	return reject.NewFile(path, reject.MissingValue, "the column %q has no %s in this row, at most the path of one; embed the files, for example with datasets' embed_storage or push_to_hub", f.Key, what)
+}
+
+// audio adds a sound's samples, as the format audio-folder does.
+func (e *encoder) audio(f *field, path string) error {
+	if err := noMedia(f, &e.walk, path, "sound"); err != nil {
+		return err
+	}
+	data, kind := e.walk.value, f.Sound.Samples
+	info, size, problem := e.sounds.Measure(data, kind)
+	from := len(e.media)
+	if problem == nil {
+		e.media = append(e.media, make([]byte, size)...)
+		problem = e.sounds.Decode(e.media[from:], data, &info, kind, e.full)
+	}
+	if problem != nil {
+		return reject.NewFile(path, problem.Reason, "%s", problem.Message)
+	}
+	f.number = float64(info.Frames) / float64(info.SampleRate)
+	e.add(tfrecord.Int64(f.extra, int64(info.SampleRate)))
+	if f.Sound.Channels > 0 {
+		e.add(tfrecord.Bytes(f.key, e.media[from:]))
+		return nil
+	}
+	e.add(tfrecord.Bytes(f.key+"/value", e.media[from:]))
+	e.addInts(f.key+"/shape", []int64{info.Frames, int64(info.Channels)})
+	return nil
+}
+
+// list adds the values of a column in lists, how long the inner lists are, and which elements are missing.
+func (e *encoder) list(f *field, path string) error {
+	w := &e.walk
+	f.class = -1
+	switch f.Kind {
+	case kindInt, kindBool:
+		from := len(e.ints)
+		for _, v := range w.ints {
+			if f.Names != nil && (v < 0 || v >= int64(len(f.Names))) {
+				v = -1 // TFDS takes it for no label
+			}
+			e.ints = append(e.ints, v)
+		}
+		for i, absent := range w.absent {
+			if absent != 0 && f.Names != nil {
+				e.ints[from+i] = -1
+			}
+		}
+		e.add(tfrecord.Int64s(f.key, e.ints[from:]))
+	case kindFloat:
+		from := len(e.floats)
+		e.floats = append(e.floats, w.floats...)
+		e.add(tfrecord.Floats(f.key, e.floats[from:]))
+	default:
+		from := len(e.texts)
+		for _, v := range w.values {
+			if f.Kind == kindText && !utf8.Valid(v) {
+				return invalidText(path, f)
+			}
+			e.texts = append(e.texts, v)
+		}
+		e.add(tfrecord.Texts(f.key, e.texts[from:]))
+	}
+	for level, key := range f.lengths {
+		e.addInts(key, w.lengths[level])
+	}
+	if f.missing != "" {
+		e.addInts(f.missing, w.absent)
+		for level, key := range f.missingLengths {
+			e.addInts(key, w.lengths[level])
+		}
+	}
+	return nil
+}
+
+func (e *encoder) addInts(key string, v []int64) {
+	from := len(e.ints)
+	e.ints = append(e.ints, v...)
+	e.add(tfrecord.Int64s(key, e.ints[from:]))
+}

@@ -1,0 +1,521 @@
+package parquet
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/bits"
+
+	parquetgo "github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding"
+	"github.com/parquet-go/parquet-go/encoding/rle"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/trainyard/trainyard/services/converter/reject"
+)
+
+// Limits of a page. A row is put together from one page of each column, so the pages of all columns are in memory at a time.
+const (
+	maxPageHeader = 16 << 10  // bytes; pyarrow leaves out statistics of more than 4 KiB
+	maxPageBytes  = 128 << 20 // uncompressed; pyarrow makes pages of 1 MiB, but looks at their size only after each 1024 rows
+	maxPageValues = 1 << 24
+	maxHeld       = 192 << 20 // bytes of the decoded pages and dictionaries of all columns
+	readBuffers   = 16 << 20  // bytes that all columns read ahead together
+)
+
+// pageHeader is what is needed of format.PageHeader. Statistics are skipped.
+type pageHeader struct {
+	Type         format.PageType               `thrift:"1,required"`
+	Uncompressed int32                         `thrift:"2,required"`
+	Compressed   int32                         `thrift:"3,required"`
+	CRC          thrift.Null[int32]            `thrift:"4,optional"`
+	V1           thrift.Null[dataPageHeader]   `thrift:"5,optional"`
+	Dictionary   thrift.Null[dictionaryHeader] `thrift:"7,optional"`
+	V2           thrift.Null[dataPageHeaderV2] `thrift:"8,optional"`
+}
+
+type dataPageHeader struct {
+	Values   int32           `thrift:"1,required"`
+	Encoding format.Encoding `thrift:"2,required"`
+	DefLevel format.Encoding `thrift:"3,required"`
+	RepLevel format.Encoding `thrift:"4,required"`
+}
+
+type dictionaryHeader struct {
+	Values   int32           `thrift:"1,required"`
+	Encoding format.Encoding `thrift:"2,required"`
+}
+
+type dataPageHeaderV2 struct {
+	Values     int32             `thrift:"1,required"`
+	Nulls      int32             `thrift:"2,required"`
+	Encoding   format.Encoding   `thrift:"4,required"`
+	DefBytes   int32             `thrift:"5,required"`
+	RepBytes   int32             `thrift:"6,required"`
+	Compressed thrift.Null[bool] `thrift:"7,optional"`
+}
+
+// damage says what is wrong with a page. The caller adds where.
+func damage(format string, args ...any) error { return damageError(fmt.Sprintf(format, args...)) }
+
+type damageError string
+
+func (e damageError) Error() string { return string(e) }
+
+var errTooMuchHeld = errors.New("too much held")
+
+// budget is the memory that the columns of a file share.
+type budget struct{ held int64 }
+
+// chunkReader reads the values of one column, row group by row group and page by page.
+type chunkReader struct {
+	column *planned
+	file   *file
+	budget *budget
+	codec  format.CompressionCodec
+	unpack *unpacker
+
+	section io.SectionReader
+	in      *bufio.Reader
+	page    []byte // the page unpacked; vector's values are parts of it
+	held    int64  // of the budget
+
+	dictionary vector
+	dictPage   []byte
+
+	n, i, v  int    // levels of the page, the next of them, the next value
+	rep, def []byte // nil if all are 0, or the highest
+	values   vector
+	indices  []int32 // into the dictionary, of a page that has them
+	indexed  bool
+}
+
+func (r *chunkReader) reset(c *columnBytes) {
+	r.section = *io.NewSectionReader(r.file.data, c.start(), c.Size)
+	r.in.Reset(&r.section)
+	r.codec = c.Codec
+	r.n, r.i, r.v = 0, 0, 0
+	r.dictionary.count = -1
+}
+
+// next reads the next page that has values, or returns io.EOF.
+func (r *chunkReader) next(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h, err := r.readHeader()
+		if err != nil {
+			return err
+		}
+		switch {
+		case h.Type == format.DictionaryPage && h.Dictionary.Valid:
+			err = r.readDictionary(h)
+		case h.Type == format.DataPage && h.V1.Valid:
+			err = r.readV1(h)
+		case h.Type == format.DataPageV2 && h.V2.Valid:
+			err = r.readV2(h)
+		case h.Type == format.IndexPage:
+			_, err = r.in.Discard(int(h.Compressed))
+		default:
+			err = damage("it has a page of a type that doesn't exist")
+		}
+		if err != nil {
+			return err
+		}
+		if r.i < r.n {
+			return nil
+		}
+	}
+}
+
+func (r *chunkReader) readHeader() (*pageHeader, error) {
+	b, err := r.in.Peek(maxPageHeader)
+	if len(b) == 0 {
+		return nil, err // io.EOF behind the last page
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	n, err := thriftLength(b)
+	if err != nil {
+		return nil, damage("the header of a page isn't what the format says (%v; the limit is %d bytes)", err, maxPageHeader)
+	}
+	var h pageHeader
+	if err := decodeThrift(b[:n], &h); err != nil {
+		return nil, damage("the header of a page isn't what the format says: %v", err)
+	}
+	if _, err := r.in.Discard(n); err != nil {
+		return nil, err
+	}
+	if h.Compressed < 0 || h.Uncompressed < 0 || h.V1.V.Values < 0 || h.V2.V.Values < 0 || h.Dictionary.V.Values < 0 ||
+		h.V2.V.Nulls < 0 || h.V2.V.Nulls > h.V2.V.Values || h.V2.V.DefBytes < 0 || h.V2.V.RepBytes < 0 {
+		return nil, damage("the header of a page has a negative size")
+	}
+	left := r.section.Size() - r.position()
+	if int64(h.Compressed) > left {
+		return nil, damage("a page claims %d bytes and its column has %d left", h.Compressed, left)
+	}
+	if h.Uncompressed > maxPageBytes || h.Compressed > maxPageBytes {
+		return nil, reject.New(reject.TooLarge, "%q: column %q has a page of %d bytes; the limit is %d. Write it with smaller pages, for example by pyarrow.parquet.write_table(…, data_page_size=1 << 20, write_batch_size=16).",
+			r.file.path, r.column.node.name(), max(h.Uncompressed, h.Compressed), maxPageBytes)
+	}
+	if n := max(h.V1.V.Values, h.V2.V.Values, h.Dictionary.V.Values); n > maxPageValues {
+		return nil, reject.New(reject.TooLarge, "%q: column %q has a page of %d values; the limit is %d. Write it with smaller pages.", r.file.path, r.column.node.name(), n, maxPageValues)
+	}
+	return &h, nil
+}
+
+// position is where in the chunk the reader is.
+func (r *chunkReader) position() int64 {
+	at, _ := r.section.Seek(0, io.SeekCurrent) // can't fail
+	return at - int64(r.in.Buffered())
+}
+
+// readPage reads a page's bytes as they lie in the file and checks them against the checksum, if there is one.
+// They stay until any column's next page is read.
+func (r *chunkReader) readPage(h *pageHeader) ([]byte, error) {
+	r.unpack.packed = sized(r.unpack.packed, int(h.Compressed))
+	packed := r.unpack.packed
+	if _, err := io.ReadFull(r.in, packed); err != nil {
+		return nil, err
+	}
+	if h.CRC.Valid && crc32.ChecksumIEEE(packed) != uint32(h.CRC.V) { //nolint:gosec // the bits
+		return nil, damage("a page doesn't match its checksum")
+	}
+	return packed, nil
+}
+
+// hold notes how much memory the page at hand takes with what it is decoded to.
+func (r *chunkReader) hold(bytes int64) error {
+	r.budget.held += bytes - r.held
+	r.held = bytes
+	if r.budget.held > maxHeld {
+		return errTooMuchHeld
+	}
+	return nil
+}
+
+// account bounds what a page will take: its bytes, its levels, and offsets or indices of its values.
+func (r *chunkReader) account(pageBytes, values int32) error {
+	bytes := int64(pageBytes) + r.dictionary.bytes()
+	bytes += int64(values) * 4
+	if r.column.node.maxDef > 0 {
+		bytes += int64(values)
+	}
+	if r.column.node.maxRep > 0 {
+		bytes += int64(values)
+	}
+	return r.hold(bytes)
+}
+
+func (r *chunkReader) readDictionary(h *pageHeader) error {
+	if r.dictionary.count >= 0 {
+		return damage("it has two dictionaries")
+	}
+	if err := r.account(h.Uncompressed, h.Dictionary.V.Values); err != nil {
+		return err
+	}
+	packed, err := r.readPage(h)
+	if err != nil {
+		return err
+	}
+	if r.dictPage, err = r.unpack.unpack(r.codec, r.dictPage, packed, int(h.Uncompressed)); err != nil {
+		return err
+	}
+	if e := h.Dictionary.V.Encoding; e != format.Plain && e != format.PlainDictionary {
+		return damage("its dictionary has the encoding %v", e)
+	}
+	return r.dictionary.plain(r.column.convert.width, r.dictPage, int(h.Dictionary.V.Values))
+}
+
+func (r *chunkReader) readV1(h *pageHeader) error {
+	values := int(h.V1.V.Values)
+	if err := r.account(h.Uncompressed, h.V1.V.Values); err != nil {
+		return err
+	}
+	packed, err := r.readPage(h)
+	if err != nil {
+		return err
+	}
+	if r.page, err = r.unpack.unpack(r.codec, r.page, packed, int(h.Uncompressed)); err != nil {
+		return err
+	}
+	data := r.page
+	if r.column.node.maxRep > 0 {
+		if r.rep, data, err = levelsV1(r.rep, data, values, r.column.node.maxRep, h.V1.V.RepLevel); err != nil {
+			return err
+		}
+	}
+	if r.column.node.maxDef > 0 {
+		if r.def, data, err = levelsV1(r.def, data, values, r.column.node.maxDef, h.V1.V.DefLevel); err != nil {
+			return err
+		}
+	}
+	return r.decode(data, values, h.V1.V.Encoding)
+}
+
+func (r *chunkReader) readV2(h *pageHeader) error {
+	v2 := &h.V2.V
+	values, levels := int(v2.Values), int64(v2.DefBytes)+int64(v2.RepBytes)
+	if levels > int64(h.Compressed) || levels > int64(h.Uncompressed) {
+		return damage("a page has less bytes than its levels")
+	}
+	if err := r.account(h.Uncompressed, v2.Values); err != nil {
+		return err
+	}
+	packed, err := r.readPage(h)
+	if err != nil {
+		return err
+	}
+	rep, def, packed := packed[:v2.RepBytes], packed[v2.RepBytes:levels], packed[levels:]
+	if r.column.node.maxRep > 0 {
+		if r.rep, err = levels8(r.rep, rep, values, r.column.node.maxRep); err != nil {
+			return err
+		}
+	}
+	if r.column.node.maxDef > 0 {
+		if r.def, err = levels8(r.def, def, values, r.column.node.maxDef); err != nil {
+			return err
+		}
+	}
+	codec := r.codec
+	if v2.Compressed.Valid && !v2.Compressed.V {
+		codec = format.Uncompressed
+	}
+	if r.page, err = r.unpack.unpack(codec, r.page, packed, int(int64(h.Uncompressed)-levels)); err != nil {
+		return err
+	}
+	return r.decode(r.page, values, v2.Encoding)
+}
+
+// decode decodes the values of a page whose levels are known.
+func (r *chunkReader) decode(data []byte, levels int, enc format.Encoding) error {
+	r.n, r.i, r.v = levels, 0, 0
+	values := levels
+	if max := r.column.node.maxDef; max > 0 {
+		values = 0
+		for _, d := range r.def {
+			if d == max {
+				values++
+			}
+		}
+	}
+	width := r.column.convert.width
+	r.indexed = enc == format.PlainDictionary || enc == format.RLEDictionary
+	switch {
+	case values == 0:
+		r.indexed = false
+		return nil
+	case r.indexed:
+		return r.decodeIndices(data, values)
+	case enc == format.Plain:
+		return r.values.plain(width, data, values)
+	}
+	if err := r.hold(r.held + int64(values)*8); err != nil {
+		return err
+	}
+	if err := r.values.encoded(r.column, data, values, enc); err != nil {
+		return err
+	}
+	return r.hold(r.held + int64(len(r.values.buf)))
+}
+
+// decodeIndices decodes indices into the dictionary.
+func (r *chunkReader) decodeIndices(data []byte, values int) error {
+	if r.dictionary.count < 0 {
+		return damage("it has a page that needs a dictionary, and there is none before it")
+	}
+	if len(data) == 0 {
+		return damage("a page is empty")
+	}
+	if data[0] > 32 {
+		return damage("a page has indices of %d bits", data[0])
+	}
+	end, err := runsEnd(data[1:], uint(data[0]), values)
+	if err != nil {
+		return err
+	}
+	// Capacity behind the data lets the library decode without copying them.
+	if r.indices, err = parquetgo.RLEDictionary.DecodeInt32(r.indices[:0], data[:1+end:cap(data)]); err != nil {
+		return damage("%v", err)
+	}
+	if len(r.indices) < values {
+		return damage("a page has %d values less than it says", values-len(r.indices))
+	}
+	r.indices = r.indices[:values]
+	for _, i := range r.indices {
+		if uint(i) >= uint(r.dictionary.count) {
+			return damage("a page refers to value %d of a dictionary of %d", i, r.dictionary.count)
+		}
+	}
+	return nil
+}
+
+// value is the v-th value of the page.
+func (r *chunkReader) value(v int) []byte {
+	if r.indexed {
+		return r.dictionary.at(int(r.indices[v]))
+	}
+	return r.values.at(v)
+}
+
+// levelsV1 decodes levels in front of which their length stands.
+func levelsV1(dst, data []byte, n int, highest byte, enc format.Encoding) (levels, rest []byte, err error) {
+	if enc != format.RLE {
+		return dst, nil, damage("a page has levels in the encoding %v, which has been deprecated since 2014", enc)
+	}
+	if len(data) < 4 {
+		return dst, nil, damage("a page ends within its levels")
+	}
+	size := int64(uint32(data[0]) | uint32(data[1])<<8 | uint32(data[2])<<16 | uint32(data[3])<<24)
+	if size > int64(len(data)-4) {
+		return dst, nil, damage("a page ends within its levels")
+	}
+	levels, err = levels8(dst, data[4:4+size], n, highest)
+	return levels, data[4+size:], err
+}
+
+// levels8 decodes n levels of which none is above the highest.
+func levels8(dst, data []byte, n int, highest byte) ([]byte, error) {
+	width := bits.Len8(highest)
+	end, err := runsEnd(data, uint(width), n) //nolint:gosec // at most 8
+	if err != nil {
+		return dst, err
+	}
+	enc := rle.Encoding{BitWidth: width}
+	dst, err = enc.DecodeLevels(dst[:0], data[:end])
+	if err != nil {
+		return dst, damage("%v", err)
+	}
+	if len(dst) < n {
+		return dst, damage("a page has %d levels less than values", n-len(dst))
+	}
+	dst = dst[:n]
+	for _, l := range dst {
+		if l > highest {
+			return dst, damage("a page has the level %d where %d is the highest", l, highest)
+		}
+	}
+	return dst, nil
+}
+
+// vector is decoded values that lie one behind another.
+type vector struct {
+	count   int
+	width   int // bytes of each; 0: one bit; -1: offsets tell
+	data    []byte
+	offsets []uint32 // where each begins, and the end
+	prefix  uint32   // bytes in front of each
+	buf     []byte   // that data is in, unless it is in the page
+
+	lengths, suffixes []int32 // of the delta encodings
+}
+
+func (v *vector) bytes() int64 { return int64(cap(v.buf)) + 4*int64(cap(v.offsets)) }
+
+// at returns a value; of one bit, a byte that is 0 or 1.
+func (v *vector) at(i int) []byte {
+	switch {
+	case v.width > 0:
+		return v.data[i*v.width : (i+1)*v.width]
+	case v.width < 0:
+		return v.data[v.offsets[i]+v.prefix : v.offsets[i+1]]
+	case v.data[i>>3]>>(i&7)&1 != 0:
+		return one[:]
+	}
+	return zero[:]
+}
+
+var zero, one = [1]byte{0}, [1]byte{1}
+
+// plain takes values in the PLAIN encoding as they lie.
+func (v *vector) plain(width int, data []byte, n int) error {
+	v.count, v.width, v.data, v.prefix = n, width, data, 0
+	if width >= 0 {
+		need := int64(n) * int64(width)
+		if width == 0 {
+			need = int64(n+7) / 8
+		}
+		if int64(len(data)) < need {
+			return damage("a page has %d bytes and its %d values need %d", len(data), n, need)
+		}
+		return nil
+	}
+	v.prefix = 4
+	v.offsets = sized(v.offsets, n+1)
+	at := 0
+	for i := range n {
+		if len(data)-at < 4 {
+			return damage("a page ends within its values")
+		}
+		size := int(data[at]) | int(data[at+1])<<8 | int(data[at+2])<<16 | int(data[at+3])<<24
+		v.offsets[i] = uint32(at) //nolint:gosec // below maxPageBytes
+		if at += 4; size > len(data)-at {
+			return damage("a page has a value that is longer than it")
+		}
+		at += size
+	}
+	v.offsets[n] = uint32(at) //nolint:gosec // below maxPageBytes
+	return nil
+}
+
+// encoded decodes any other encoding than PLAIN and dictionaries.
+func (v *vector) encoded(c *planned, data []byte, n int, enc format.Encoding) error {
+	v.count, v.width, v.prefix = n, c.convert.width, 0
+	physical := c.node.physical
+	codec := parquetgo.LookupEncoding(enc)
+	var err error
+	var out encoding.Values
+	switch {
+	case enc == format.RLE && physical == format.Boolean:
+		if len(data) < 4 { // their length
+			return damage("a page ends within its values")
+		}
+		var end int
+		if end, err = runsEnd(data[4:], 1, n); err != nil {
+			return err
+		}
+		v.buf, err = (&rle.Encoding{BitWidth: 1}).DecodeLevels(v.buf[:0], data[4:4+end])
+		v.width = 1
+		out = encoding.BooleanValues(v.buf)
+	case enc == format.DeltaBinaryPacked && (physical == format.Int32 || physical == format.Int64):
+		if _, err = deltaEnd(data, n); err != nil {
+			return err
+		}
+		if physical == format.Int32 {
+			out, err = encoding.DecodeInt32(encoding.Int32ValuesFromBytes(v.buf[:0]), data, codec)
+		} else {
+			out, err = encoding.DecodeInt64(encoding.Int64ValuesFromBytes(v.buf[:0]), data, codec)
+		}
+	case enc == format.DeltaLengthByteArray && physical == format.ByteArray:
+		return v.deltaLength(data, n)
+	case enc == format.DeltaByteArray && (physical == format.ByteArray || physical == format.FixedLenByteArray):
+		return v.deltaBytes(data, n)
+	case enc == format.ByteStreamSplit && v.width > 0 && physical != format.Int96:
+		return v.split(data, n)
+	default:
+		return damage("it has values in the encoding %v, which %v can't have", enc, physical)
+	}
+	if err != nil {
+		return damage("%v", err)
+	}
+	v.data, _ = out.Data()
+	v.buf = v.data
+	if int64(len(v.data)) < int64(n)*int64(v.width) {
+		return damage("a page has less values than it says")
+	}
+	return nil
+}
+
+// sized returns a slice of n elements, in the memory of s if it is large enough.
+func sized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n, n+n/8)
+	}
+	return s[:n]
+}

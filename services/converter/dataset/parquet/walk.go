@@ -1,0 +1,163 @@
+package parquet
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// walker reads a row in the neutral form, column by column. It doesn't trust the row.
+type walker struct {
+	rest []byte
+
+	missing bool // the value, or one of those in the lists
+	value   []byte
+	int     int64
+	float   float32
+
+	// Of a column in lists:
+	rep, depth []byte
+	ints       []int64
+	floats     []float32
+	values     [][]byte
+	absent     []int64   // 1 for each element that is missing
+	lengths    [][]int64 // of the lists within the outermost, level by level
+	shapes     []int
+}
+
+// start begins a row; it returns false if the row is left out.
+func (w *walker) start(row []byte) bool {
+	if len(row) == 0 || row[0] != statusRow {
+		return false
+	}
+	w.rest = row[1:]
+	return true
+}
+
+// next reads a column. It returns false if the row isn't what Transcode makes.
+func (w *walker) next(c *column) bool {
+	if c.lists() > 0 {
+		return w.list(c)
+	}
+	if len(w.rest) == 0 || w.rest[0] > 1 {
+		return false
+	}
+	w.missing = w.rest[0] == 0
+	w.rest = w.rest[1:]
+	w.value, w.int, w.float = nil, 0, 0
+	return w.missing || w.scalar(c.Kind)
+}
+
+func (w *walker) scalar(k kind) bool {
+	switch k {
+	case kindInt, kindBool:
+		v, n := binary.Varint(w.rest)
+		if n <= 0 {
+			return false
+		}
+		w.int, w.rest = v, w.rest[n:]
+	case kindFloat:
+		if len(w.rest) < 4 {
+			return false
+		}
+		w.float, w.rest = math.Float32frombits(binary.LittleEndian.Uint32(w.rest)), w.rest[4:]
+	default:
+		size, n := binary.Uvarint(w.rest)
+		if n <= 0 || size > uint64(len(w.rest)-n) {
+			return false
+		}
+		end := n + int(size) //nolint:gosec // within the row
+		w.value, w.rest = w.rest[n:end:end], w.rest[end:]
+	}
+	return true
+}
+
+// list reads a column in lists. An element that is missing is 0, NaN or empty among the values.
+func (w *walker) list(c *column) bool {
+	count, n := binary.Uvarint(w.rest)
+	if n <= 0 || count == 0 || count > uint64(len(w.rest)-n)/2 {
+		return false
+	}
+	entries := int(count) //nolint:gosec // within the row
+	w.rest = w.rest[n:]
+	w.rep, w.depth, w.rest = w.rest[:entries], w.rest[entries:2*entries], w.rest[2*entries:]
+	lists := c.lists()
+	w.missing = false
+	w.ints, w.floats, w.values, w.absent = w.ints[:0], w.floats[:0], w.values[:0], w.absent[:0]
+	for len(w.lengths) < lists-1 {
+		w.lengths = append(w.lengths, nil)
+	}
+	for i := range w.lengths {
+		w.lengths[i] = w.lengths[i][:0]
+	}
+	for i := range entries {
+		rep, depth := int(w.rep[i]), int(w.depth[i])
+		if rep > lists || depth > lists+1 || (rep == 0) != (i == 0) || depth < rep {
+			return false
+		}
+		// The entry begins an element in the list that it repeats and in all within that, as far as there are any.
+		for level := max(rep, 1); level <= min(depth, lists); level++ {
+			if level > 1 {
+				of := w.lengths[level-2]
+				if len(of) == 0 {
+					return false
+				}
+				of[len(of)-1]++
+			}
+			if level < lists {
+				w.lengths[level-1] = append(w.lengths[level-1], 0)
+			}
+		}
+		if depth < lists {
+			continue
+		}
+		absent := depth == lists
+		w.value, w.int, w.float = nil, 0, float32(math.NaN())
+		if !absent && !w.scalar(c.Kind) {
+			return false
+		}
+		switch c.Kind {
+		case kindInt, kindBool:
+			w.ints = append(w.ints, w.int)
+		case kindFloat:
+			w.floats = append(w.floats, w.float)
+		default:
+			w.values = append(w.values, w.value)
+		}
+		if absent {
+			w.missing = true
+			w.absent = append(w.absent, 1)
+		} else {
+			w.absent = append(w.absent, 0)
+		}
+	}
+	return true
+}
+
+// shape tells how long the lists of the column at hand are, outermost first, if those of each level have the same length.
+func (w *walker) shape(lists int) ([]int, bool) {
+	w.shapes = w.shapes[:0]
+	elements := len(w.absent) // of all lists of a level
+	for level := lists - 2; level >= 0; level-- {
+		of := w.lengths[level]
+		if len(of) == 0 {
+			return nil, false
+		}
+		for _, n := range of {
+			if n != of[0] {
+				return nil, false
+			}
+		}
+		w.shapes = append(w.shapes, int(of[0]))
+		elements = len(of)
+	}
+	w.shapes = append(w.shapes, elements)
+	for i, j := 0, len(w.shapes)-1; i < j; i, j = i+1, j-1 {
+		w.shapes[i], w.shapes[j] = w.shapes[j], w.shapes[i]
+	}
+	for _, n := range w.shapes {
+		if n == 0 {
+			return nil, false
+		}
+	}
+	return w.shapes, true
+}
