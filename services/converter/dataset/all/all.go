@@ -8,6 +8,7 @@ import (
 	"github.com/trainyard/trainyard/services/converter/dataset/idx"
 	"github.com/trainyard/trainyard/services/converter/dataset/imagefolder"
 	"github.com/trainyard/trainyard/services/converter/dataset/jsonl"
+	"github.com/trainyard/trainyard/services/converter/dataset/parquet"
 	"github.com/trainyard/trainyard/services/converter/dataset/tfrecords"
 )
 
@@ -16,6 +17,7 @@ func Readers() []dataset.Reader {
 	return []dataset.Reader{
 		tfrecords.Reader{},
 		idx.Reader{},
+		parquet.Reader{},
 		imagefolder.Reader{},
 		audiofolder.Reader{},
 		jsonl.Reader{},
