@@ -387,7 +387,8 @@ func TestArchivesThatAreRefused(t *testing.T) {
 		{"more entries than directory", patch(end+8, 9, 0, 9, 0), reject.CorruptArchive},
 		{"fewer entries than directory", patch(end+8, 1, 0, 1, 0), reject.CorruptArchive},
 		{"directory of 4 GiB", patch(end+12, 0xf0, 0xff, 0xff, 0xff), reject.CorruptArchive},
-		{"zip of several parts", patch(end+4, 1, 0), reject.CorruptArchive},
+		{"last part of a zip", patch(end+4, 1, 0), reject.UnsupportedContainer},
+		{"last part of a zip that begins with data", patch(end+4, 1, 0)[10:], reject.UnsupportedContainer},
 		{"a bomb", makeZip(zipEntry{name: "a", data: text, size: 4_000_000_000, method: 8}), reject.ArchiveTooLarge},
 	}
 	for _, tt := range tests {

@@ -30,17 +30,15 @@ func Detect(ctx context.Context, src source.Source) (Kind, error) {
 		return kind, nil
 	}
 	// A zip may have anything in front of it (a self-extractor); what makes it one is at its end.
-	if _, err := findDirectory(ctx, src); err == nil {
-		return Zip, nil
-	} else if !isRejection(err) {
-		return "", err
-	}
-	return Bare, nil
-}
-
-func isRejection(err error) bool {
+	_, err := findDirectory(ctx, src)
 	var r *reject.Error
-	return errors.As(err, &r)
+	switch {
+	case err == nil:
+		return Zip, nil
+	case errors.As(err, &r) && r.Reason == reject.CorruptArchive:
+		return Bare, nil
+	}
+	return "", err
 }
 
 // detectInside looks at the beginning of what is compressed.
@@ -83,9 +81,11 @@ var unreadContainers = [...]container{
 	{"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "make a zip of its files"},
 	{"Rar!\x1a\x07", "a RAR archive", "make a zip of its files"},
 	{"\x04\x22\x4d\x18", "compressed by lz4", "compress it by zstd or gzip instead"},
-	{"PK\x07\x08", "one part of a zip of several parts", "join the parts first (`zip -s 0 parts.zip --out whole.zip`)"},
-	{"PK00PK\x03\x04", "one part of a zip of several parts", "join the parts first (`zip -s 0 parts.zip --out whole.zip`)"},
+	partOfZip,
 }
+
+// partOfZip begins the first part; the last one is known by its end, the others not at all.
+var partOfZip = container{"PK\x07\x08", "one part of a zip of several parts", "join the parts first (`zip -s 0 parts.zip --out whole.zip`)"}
 
 // sniff tells a container from its first block. Bare means that there is no mark of any.
 func sniff(head []byte) (Kind, *container) {

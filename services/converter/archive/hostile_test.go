@@ -138,6 +138,9 @@ func open(t *testing.T, src source.Source, limits archive.Limits) (*archive.List
 // TestHostileUploads is the part of the list of attacks on uploads that concerns containers. Nested archives
 // that are entries of an archive are left out by the formats, twins by the plan.
 func TestHostileUploads(t *testing.T) {
+	if underRaceDetector() {
+		t.Skip("time and memory are measured, and the race detector takes many times of both")
+	}
 	for _, a := range attacks(t) {
 		t.Run(a.name, func(t *testing.T) {
 			var l *archive.Listing
@@ -207,6 +210,11 @@ func measure(t *testing.T, run func()) (time.Duration, uint64) {
 	close(stop)
 	<-stopped
 	return took, most - min(base, most)
+}
+
+func underRaceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func processorTime(t *testing.T) time.Duration {

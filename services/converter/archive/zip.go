@@ -68,7 +68,10 @@ func findDirectory(ctx context.Context, src source.Source) (directory, error) {
 	}
 	end := tail[at:]
 	if le.Uint16(end[4:]) != 0 && le.Uint16(end[4:]) != 0xffff {
-		return directory{}, corrupt(nil, "The file is one part of a zip of several parts; join them first (`zip -s 0`).")
+		if at+endBytes+int(le.Uint16(end[20:])) < len(tail) {
+			return directory{}, corrupt(nil, "The zip's end is damaged.")
+		}
+		return directory{}, reject.New(reject.UnsupportedContainer, "The file is %s, which is not read; %s.", partOfZip.name, partOfZip.mend)
 	}
 	d := directory{count: int64(le.Uint16(end[10:])), size: int64(le.Uint32(end[12:])), start: int64(le.Uint32(end[16:]))}
 	dirEnd := tailStart + int64(at)
