@@ -110,6 +110,7 @@ type unit struct {
 	api      *grpcapi.Server
 	reports  pace
 	folders  folders
+	readers  readers
 }
 
 // New opens the database, empties the scratch folder and makes the unit.
@@ -129,7 +130,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 		versions: ingestv1.NewConversionServiceClient(deps.Ingest), states: ingestv1.NewIngestServiceClient(deps.Ingest),
 	}
 	u.api = &grpcapi.Server{
-		Versions: u.states, S3: deps.S3, Presigner: deps.DownloadPresigner, Bucket: cfg.Bucket,
+		Versions: u.states, S3: deps.S3, Presigner: deps.DownloadPresigner, Bucket: cfg.Bucket, ReadExamples: u.readExamples,
 	}
 	return u, nil
 }

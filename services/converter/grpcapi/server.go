@@ -19,6 +19,7 @@ import (
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
 	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/dataset/all"
+	"github.com/trainyard/trainyard/services/converter/examples"
 	"github.com/trainyard/trainyard/services/internal/apierror"
 	"github.com/trainyard/trainyard/services/internal/auth"
 )
@@ -43,6 +44,8 @@ type Server struct {
 		PresignGetObject(context.Context, *s3.GetObjectInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
 	}
 	Bucket string
+	// ReadExamples reads a page of examples of a project's dataset, which lies below a key prefix.
+	ReadExamples func(ctx context.Context, project, prefix string, request examples.Request) (*examples.Page, error)
 }
 
 // ListFormats lists the formats.
@@ -50,7 +53,9 @@ func (s *Server) ListFormats(_ context.Context, req *converterv1.ListFormatsRequ
 	var formats []*converterv1.Format
 	for _, reader := range all.Readers() {
 		f := reader.Format()
-		formats = append(formats, &converterv1.Format{Name: "formats/" + f.Name, DisplayName: f.Title, Description: f.Description})
+		formats = append(formats, &converterv1.Format{
+			Name: "formats/" + f.Name, DisplayName: f.Title, Description: f.Description, Example: f.Example, Extensions: f.Extensions,
+		})
 	}
 	page, next, err := paginate(formats, req.GetPageSize(), req.GetPageToken())
 	return &converterv1.ListFormatsResponse{Formats: page, NextPageToken: next}, err

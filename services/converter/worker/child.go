@@ -18,6 +18,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/trainyard/trainyard/services/converter/convert"
+	"github.com/trainyard/trainyard/services/converter/examples"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/scratch"
 	"github.com/trainyard/trainyard/services/converter/source"
@@ -105,9 +106,14 @@ func (c *child) sign(ctx context.Context, request SignRequest) (Signed, error) {
 func (c *child) do(ctx context.Context, j job) message {
 	var m message
 	var err error
-	if j.Step == PlanStep {
+	switch {
+	case j.Step == PlanStep:
 		m.Planned, err = c.plan(ctx, j)
-	} else {
+	case j.Step == ExamplesStep && j.Examples != nil:
+		m.Page, err = examples.Read(ctx, *j.Examples, func(name string, size int64) source.Source {
+			return c.object(SignRequest{Object: DatasetObject, Name: name}, size, "")
+		})
+	default:
 		m.Result, err = c.task(ctx, j)
 	}
 	if err == nil {
@@ -121,19 +127,21 @@ func (c *child) do(ctx context.Context, j job) message {
 		return message{Failed: &failed{Kind: sourceChanged, Error: err.Error()}}
 	case errors.Is(err, scratch.ErrFull):
 		return message{Failed: &failed{Kind: scratchFull, Error: err.Error()}}
+	case errors.Is(err, examples.ErrPosition):
+		return message{Failed: &failed{Kind: wrongPosition, Error: err.Error()}}
 	}
 	return message{Failed: &failed{Kind: otherFailure, Error: err.Error()}}
 }
 
-func (c *child) object(object Object, size int64, etag string) source.Source {
+func (c *child) object(request SignRequest, size int64, etag string) source.Source {
 	return source.NewHTTP(nil, func(ctx context.Context) (string, error) {
-		signed, err := c.sign(ctx, SignRequest{Object: object})
+		signed, err := c.sign(ctx, request)
 		return signed.URL, err
 	}, size, etag)
 }
 
 func (c *child) plan(ctx context.Context, j job) (*Planned, error) {
-	plan, err := convert.MakePlan(ctx, c.object(SourceObject, j.SourceSize, j.SourceETag), j.Options, j.Scratch)
+	plan, err := convert.MakePlan(ctx, c.object(SignRequest{Object: SourceObject}, j.SourceSize, j.SourceETag), j.Options, j.Scratch)
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +161,13 @@ func (c *child) plan(ctx context.Context, j job) (*Planned, error) {
 }
 
 func (c *child) task(ctx context.Context, j job) (*convert.TaskResult, error) {
-	plan, err := convert.OpenPlan(ctx, c.object(PlanObject, j.PlanSize, ""))
+	plan, err := convert.OpenPlan(ctx, c.object(SignRequest{Object: PlanObject}, j.PlanSize, ""))
 	if err != nil {
 		return nil, err
 	}
 	return convert.RunTask(ctx, convert.Task{
 		Plan: plan, Index: j.Task, Scratch: j.Scratch, Sink: c,
-		Source:   c.object(SourceObject, j.SourceSize, j.SourceETag),
+		Source:   c.object(SignRequest{Object: SourceObject}, j.SourceSize, j.SourceETag),
 		Progress: func(p convert.Progress) { c.send(message{Progress: &p}) },
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/trainyard/trainyard/services/converter/convert"
+	"github.com/trainyard/trainyard/services/converter/examples"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/scratch"
 	"github.com/trainyard/trainyard/services/converter/source"
@@ -85,6 +86,18 @@ func (p Parent) Task(ctx context.Context, index int, planSize int64, src Source,
 	return m.Result, nil
 }
 
+// Examples reads a page of examples of a finished dataset, whose files Sign signs. Errors are examples.ErrPosition, *CrashError, or others.
+func (p Parent) Examples(ctx context.Context, request examples.Request) (*examples.Page, error) {
+	m, err := p.run(ctx, job{Step: ExamplesStep, Examples: &request})
+	if err != nil {
+		return nil, err
+	}
+	if m.Page == nil || len(m.Page.Examples) > request.Limit {
+		return nil, &CrashError{State: "its page is not the one that was asked for"}
+	}
+	return m.Page, nil
+}
+
 var errDeadline = errors.New("it took too long")
 
 func (p Parent) run(ctx context.Context, j job) (message, error) {
@@ -138,7 +151,7 @@ func (p Parent) run(ctx context.Context, j job) (message, error) {
 		return message{}, &reject.Error{Reason: final.Rejected.Reason, Message: final.Rejected.Message}
 	case final.Failed != nil:
 		return message{}, final.Failed.asError()
-	case final.Planned != nil, final.Result != nil:
+	case final.Planned != nil, final.Result != nil, final.Page != nil:
 		return final, nil
 	}
 	state := "no reason known"
@@ -208,6 +221,8 @@ func (f *failed) asError() error {
 		return source.ErrChanged
 	case scratchFull:
 		return fmt.Errorf("%w: %s", scratch.ErrFull, f.Error)
+	case wrongPosition:
+		return fmt.Errorf("%w: %s", examples.ErrPosition, f.Error)
 	}
 	return errors.New(f.Error)
 }

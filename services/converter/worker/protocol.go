@@ -1,4 +1,4 @@
-// Package worker runs a step of a conversion in a child process of the same binary. A step is where bytes of strangers are parsed; the
+// Package worker runs a step of a conversion, or reads examples back, in a child process of the same binary. A step is where bytes of strangers are parsed; the
 // child has limits on memory, CPU time, files and file size, an empty environment and no credentials. What it reads and writes in S3 it
 // does by URLs that the parent signs on request, one object each.
 //
@@ -8,6 +8,7 @@ package worker
 
 import (
 	"github.com/trainyard/trainyard/services/converter/convert"
+	"github.com/trainyard/trainyard/services/converter/examples"
 	"github.com/trainyard/trainyard/services/converter/reject"
 )
 
@@ -18,16 +19,20 @@ type Step string
 const (
 	PlanStep Step = "plan"
 	TaskStep Step = "task"
+	// ExamplesStep reads examples of a finished dataset.
+	ExamplesStep Step = "examples"
 )
 
 // Object names what a URL is wanted for.
 type Object string
 
-// The objects. Source and Plan are read by GET, Plan is written by PUT when planning, Shard is written by PUT.
+// The objects. Source and Plan are read by GET, Plan is written by PUT when planning, Shard, which may be the index of one, is written
+// by PUT, Dataset, a file of a finished dataset, is read by GET.
 const (
-	SourceObject Object = "source"
-	PlanObject   Object = "plan"
-	ShardObject  Object = "shard"
+	SourceObject  Object = "source"
+	PlanObject    Object = "plan"
+	ShardObject   Object = "shard"
+	DatasetObject Object = "dataset"
 )
 
 // SignRequest asks for a URL. For PUT it says exactly what will be sent: the URL is good for these bytes alone.
@@ -35,7 +40,7 @@ type SignRequest struct {
 	ID     int    `json:"id"`
 	Object Object `json:"object"`
 	Put    bool   `json:"put,omitempty"`
-	Name   string `json:"name,omitempty"`   // Of a shard.
+	Name   string `json:"name,omitempty"`   // Of a shard or of a dataset's file.
 	Size   int64  `json:"size,omitempty"`   // Bytes to PUT.
 	SHA256 string `json:"sha256,omitempty"` // Hex, of the bytes to PUT.
 }
@@ -66,6 +71,8 @@ type job struct {
 	Task       int             `json:"task,omitempty"`
 	Scratch    string          `json:"scratch"`
 	Limits     Limits          `json:"limits"`
+
+	Examples *examples.Request `json:"examples,omitempty"`
 }
 
 // answer is every later line to a child.
@@ -81,6 +88,7 @@ type message struct {
 	Progress *convert.Progress   `json:"progress,omitempty"`
 	Planned  *Planned            `json:"planned,omitempty"`
 	Result   *convert.TaskResult `json:"result,omitempty"`
+	Page     *examples.Page      `json:"page,omitempty"`
 	Rejected *rejected           `json:"rejected,omitempty"`
 	Failed   *failed             `json:"failed,omitempty"`
 }
@@ -100,5 +108,6 @@ type failure string
 const (
 	sourceChanged failure = "source changed"
 	scratchFull   failure = "scratch full"
+	wrongPosition failure = "wrong position"
 	otherFailure  failure = "other"
 )
