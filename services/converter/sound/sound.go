@@ -19,6 +19,9 @@ import (
 const (
 	// MaxBytes bounds the samples of one file, as they come out. It is more than five minutes of 16-bit stereo at 48 kHz, half an hour of mono at 16 kHz.
 	MaxBytes = 64 << 20
+	// MaxExpansion is how many times as large as their files samples may be, as of an archive. A FLAC of silence can hold six thousand
+	// samples a byte. A single file that says its length may be beyond that, which is for callers to add up; one that doesn't say it may not.
+	MaxExpansion = 100
 	// MaxChannels is how many channels a file can have. FLAC has 8 at most.
 	MaxChannels = 64
 	// MaxSampleRate is the highest rate in Hz, the highest that FLAC can say.
@@ -211,8 +214,12 @@ func (d *Decoder) Measure(data []byte, t Type) (Info, int, *Problem) {
 	}
 	limit := MaxBytes / int64(in.Channels*t.Size())
 	if in.Frames < 0 {
-		if in.Frames, p = d.flac.count(data, &in, limit); p != nil {
+		most := min(limit, int64(len(data))*MaxExpansion/int64(in.Channels*t.Size()))
+		if in.Frames, p = d.flac.count(data, &in, most); p != nil {
 			return in, 0, p
+		}
+		if in.Frames > most && most < limit {
+			return in, 0, problem(reject.TooLong, "the FLAC doesn't say how long it is, and its samples take more than %d times its size; save it anew, so that its length stands in its header", MaxExpansion)
 		}
 	}
 	switch rate := float64(in.SampleRate); {

@@ -245,6 +245,7 @@ func TestHostile(t *testing.T) {
 		{"FLAC with a wrong checksum of all", flacWith(func(b []byte) { b[26] ^= 1 }), reject.MalformedAudio},
 		{"FLAC with more than it says", flacFile(1, 16, 10, constant(1, 16, 0, 16, 5)), reject.MalformedAudio},
 		{"FLAC of unknown length without frames", flacFile(1, 16, 0), reject.EmptyFile},
+		{"FLAC of unknown length and much silence", flacFile(1, 16, 0, constant(1, 16, 0, 1<<16, 0)), reject.TooLong},
 		{"FLAC of unknown length without end", flacFile(1, 16, 0, bytes.Repeat(constant(1, 16, 0, 1<<16, 5), 600)), reject.TooLong},
 		{"FLAC that changes its channels", flacFile(1, 16, 32, constant(1, 16, 0, 16, 5), constant(2, 16, 1, 16, 5, 6)), reject.MalformedAudio},
 	}

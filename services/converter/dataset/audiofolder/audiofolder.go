@@ -139,8 +139,11 @@ func (Reader) Index(ctx context.Context, files dataset.Files, _ dataset.Options,
 			found.LeaveOut(i, problem.Reason, problem.Message)
 			continue
 		}
-		all.add(&info)
+		all.add(&info, f.Size)
 		found.Record(dataset.Record{File: i, Key: p.Key, Label: label, Split: p.Split})
+	}
+	if err := all.check(); err != nil {
+		return dataset.Index{}, err
 	}
 	form, err := json.Marshal(all.schema())
 	return dataset.Index{Classes: classes, Schema: form}, err
@@ -180,9 +183,11 @@ type survey struct {
 	precision sound.Precision
 	rate      int
 	channels  int
+	samples   int64 // of all channels and files, as far as they say
+	bytes     int64 // of the files
 }
 
-func (s *survey) add(in *sound.Info) {
+func (s *survey) add(in *sound.Info, size int64) {
 	if s.files++; s.files == 1 {
 		s.rate, s.channels = in.SampleRate, in.Channels
 	}
@@ -193,6 +198,22 @@ func (s *survey) add(in *sound.Info) {
 		s.channels = 0
 	}
 	s.precision.Add(in)
+	s.bytes += size
+	// What is longer becomes no example.
+	s.samples += min(max(in.Frames, 0)*int64(in.Channels), sound.MaxBytes)
+}
+
+// allowance is what little files may become, whatever their size.
+const allowance = 256 << 20
+
+// check refuses what would fill the disk and the store. An archive's own limit doesn't help against FLAC, which is packed once more.
+func (s *survey) check() error {
+	t := s.precision.Type()
+	if decoded := s.samples * int64(t.Size()); decoded > s.bytes*sound.MaxExpansion+allowance {
+		return reject.New(reject.ArchiveTooLarge, "The sounds have %d MiB and would take %d MiB as samples of type %s; the limit is %d times their size and %d MiB. Only silence packs so well: cut it off, or leave out files that hold nothing else.",
+			s.bytes>>20, decoded>>20, t, sound.MaxExpansion, allowance>>20)
+	}
+	return nil
 }
 
 func (s *survey) schema() schema {

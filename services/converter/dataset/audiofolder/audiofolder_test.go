@@ -198,6 +198,21 @@ func TestNoClassFolders(t *testing.T) {
 	}
 }
 
+func TestBombIsRefused(t *testing.T) {
+	// Silent frames of 65,536 samples need about ten bytes each, so that these heads don't lie in an obvious way.
+	bomb := append(flac(t)[:42], make([]byte, 8000)...)
+	binary.BigEndian.PutUint64(bomb[18:], 8000<<44|7<<36|30<<20)
+	u := upload{{Path: "a/1.flac", Data: bomb}}
+	for i := range 6 {
+		u = append(u, datasettest.File{Path: "b/" + string(rune('0'+i)) + ".flac", Data: bomb})
+	}
+	_, err := audiofolder.Reader{}.Index(t.Context(), u, dataset.Options{}, &records{})
+	var rejected *reject.Error
+	if !errors.As(err, &rejected) || rejected.Reason != reject.ArchiveTooLarge {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestEncodeAllocations(t *testing.T) {
 	for name, data := range map[string][]byte{"WAV": wav(1, 2, 44100, 16, make([]byte, 40_000)...), "FLAC": flac(t)} {
 		u := upload{{Path: "a/1.wav", Data: data}, {Path: "b/1.wav", Data: data}}
