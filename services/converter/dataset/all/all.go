@@ -7,6 +7,7 @@ import (
 	"github.com/trainyard/trainyard/services/converter/dataset/csvfile"
 	"github.com/trainyard/trainyard/services/converter/dataset/idx"
 	"github.com/trainyard/trainyard/services/converter/dataset/imagefolder"
+	"github.com/trainyard/trainyard/services/converter/dataset/imagetable"
 	"github.com/trainyard/trainyard/services/converter/dataset/jsonl"
 	"github.com/trainyard/trainyard/services/converter/dataset/parquet"
 	"github.com/trainyard/trainyard/services/converter/dataset/tfrecords"
@@ -18,6 +19,7 @@ func Readers() []dataset.Reader {
 		tfrecords.Reader{},
 		idx.Reader{},
 		parquet.Reader{},
+		imagetable.Reader{},
 		imagefolder.Reader{},
 		audiofolder.Reader{},
 		jsonl.Reader{},
