@@ -95,7 +95,7 @@ func zipped(files ...file) []byte {
 
 // suite is ingest, converter and notification on a localcloud.
 type suite struct {
-	t        *testing.T
+	t        testing.TB
 	cloud    *testkit.Cloud
 	datasets ingestv1.IngestServiceClient
 	results  converterv1.ConverterServiceClient
@@ -105,7 +105,7 @@ type suite struct {
 	deps     converter.Deps
 }
 
-func newSuite(t *testing.T, dsn string, configure func(*converter.Config)) *suite {
+func newSuite(t testing.TB, dsn string, configure func(*converter.Config)) *suite {
 	t.Helper()
 	cloud := testkit.NewCloud(t, nil)
 	server := testkit.NewServer(t)
@@ -148,7 +148,7 @@ func storeFor(dsn, service string) string {
 	return dsn
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

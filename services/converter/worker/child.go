@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -40,7 +41,7 @@ func Main() {
 		fmt.Fprintln(os.Stderr, "this is a worker process of the converter; it is not started by hand")
 		os.Exit(2)
 	}
-	if err := j.Limits.apply(); err != nil {
+	if err := cmp.Or(j.Limits.apply(), confine(j.Scratch)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -20,12 +20,17 @@ import (
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/source"
 	"github.com/trainyard/trainyard/services/converter/worker"
+	"golang.org/x/sys/unix"
 )
 
 // The test binary is the worker process too.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == worker.Argument {
 		worker.Main()
+	}
+	if len(os.Args) == 3 && os.Args[1] == "confined" { // See TestConfinement.
+		fmt.Print(worker.TryConfined(os.Args[2]))
+		os.Exit(0)
 	}
 	if len(os.Args) == 3 && os.Args[1] == "parent" { // See TestParentsDeathEndsTheWorker.
 		p := worker.Parent{Executable: os.Args[2], Limits: worker.DefaultLimits, Sign: func(ctx context.Context, _ worker.SignRequest) (worker.Signed, error) {
@@ -242,4 +247,20 @@ func TestCancelEndsTheWorker(t *testing.T) {
 		t.Error("the worker goes on after its work was cancelled")
 	}
 	gone(t, pid)
+}
+
+// What a worker process could be made to do by the bytes that it parses, it may not: read its parent's environment, or any other file.
+func TestConfinement(t *testing.T) {
+	const version = 1
+	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, version); errno != 0 {
+		t.Skip("this kernel has no Landlock")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), self, "confined", t.TempDir()).CombinedOutput() //nolint:gosec // This binary.
+	if err != nil || string(out) != "scratch: ok\nparent's environment: refused\nanother file: refused\nanother program: refused\n" {
+		t.Errorf("%s%v", out, err)
+	}
 }

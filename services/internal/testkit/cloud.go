@@ -19,7 +19,7 @@ type Cloud struct {
 }
 
 // NewCloud starts a localcloud in a temporary folder. configure may change its configuration; it may be nil.
-func NewCloud(t *testing.T, configure func(*localcloud.Config)) *Cloud {
+func NewCloud(t testing.TB, configure func(*localcloud.Config)) *Cloud {
 	t.Helper()
 	cfg := localcloud.Config{DataDir: t.TempDir(), Addr: "127.0.0.1:0"}
 	if configure != nil {

@@ -23,13 +23,13 @@ func EachDatabase(t *testing.T, suite func(t *testing.T, dsn string)) {
 }
 
 // SQLite gives the address of an empty SQLite database.
-func SQLite(t *testing.T) string {
+func SQLite(t testing.TB) string {
 	t.Helper()
 	return "sqlite:" + filepath.Join(t.TempDir(), "test.db")
 }
 
 // Postgres gives the address of an empty PostgreSQL database, dropped at the test's end.
-func Postgres(t *testing.T) string {
+func Postgres(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv("TRAINYARD_TEST_POSTGRES")
 	if server == "" {

@@ -18,7 +18,7 @@ import (
 // Server is a running gRPC server with real tokens on a free loopback port.
 type Server struct {
 	*boot.Process
-	t      *testing.T
+	t      testing.TB
 	tokens string
 	stop   func()
 	// Service is a connection that calls with a service token.
@@ -26,7 +26,7 @@ type Server struct {
 }
 
 // NewServer opens a server; Start serves units on it. Units that call one another dial Service before Start.
-func NewServer(t *testing.T) *Server {
+func NewServer(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{t: t, stop: func() {}, tokens: filepath.Join(t.TempDir(), "tokens.json")}
 	token, err := auth.AddToken(s.tokens, "service", "", true)
@@ -113,7 +113,7 @@ func (s *Server) dial(token string) *grpc.ClientConn {
 }
 
 // Eventually asks until the condition holds, or fails the test after the limit.
-func Eventually(t *testing.T, limit time.Duration, what string, condition func() bool) {
+func Eventually(t testing.TB, limit time.Duration, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
 	for !condition() {
