@@ -113,6 +113,9 @@ func NewEncoder(index dataset.Index) (*Encoder, error) {
 		}
 	}
 	e.features = make([]tfrecord.Feature, len(keys))
+	for i := range e.fields {
+		e.blank(i, &e.fields[i])
+	}
 	if s.Comma != "" {
 		e.cut = NewFields(s.Comma[0])
 	}
@@ -190,7 +193,7 @@ func (f *field) reset() { f.absent, f.class, f.odd, f.numeric = false, -1, "", f
 func (e *Encoder) cell(i int, f *field, v, source []byte) *RowError {
 	switch f.Kind {
 	case KindText:
-		e.set(f, tfrecord.Bytes(f.key, source))
+		e.set(f).SetBytes(source)
 		return nil
 	case KindBool:
 		b, ok := parseBool(v)
@@ -223,11 +226,38 @@ func cutText(v []byte) string {
 	return string(v)
 }
 
-func (e *Encoder) set(f *field, v tfrecord.Feature) {
+// blank makes the field's features, whose values are then set row by row.
+func (e *Encoder) blank(i int, f *field) {
+	var v tfrecord.Feature
+	switch f.Kind {
+	case KindBool, KindInt, KindCategory:
+		v = tfrecord.Int64(f.key, 0)
+	case KindFloat:
+		v = tfrecord.Floats(f.key, e.single[i:i+1:i+1])
+	case KindInts:
+		v = tfrecord.Int64s(f.key, nil)
+	case KindFloats:
+		v = tfrecord.Floats(f.key, nil)
+	case KindTexts:
+		v = tfrecord.Texts(f.key, nil)
+	default:
+		v = tfrecord.Bytes(f.key, nil)
+	}
 	e.features[f.place] = v
 	if f.missing >= 0 {
 		e.features[f.missing] = tfrecord.Int64(f.missingKey, 0)
 	}
+	if f.lengths >= 0 {
+		e.features[f.lengths] = tfrecord.Int64s(f.lengthsKey, nil)
+	}
+}
+
+// set returns the field's feature to be given its value, and notes that it has one.
+func (e *Encoder) set(f *field) *tfrecord.Feature {
+	if f.missing >= 0 {
+		e.features[f.missing].SetInt64(0)
+	}
+	return &e.features[f.place]
 }
 
 func (e *Encoder) setBool(f *field, v bool) {
@@ -236,13 +266,13 @@ func (e *Encoder) setBool(f *field, v bool) {
 		n = 1
 	}
 	f.number, f.numeric = float64(n), true
-	e.set(f, tfrecord.Int64(f.key, n))
+	e.set(f).SetInt64(n)
 }
 
 func (e *Encoder) setNumber(i int, f *field, n int64, x float64, source []byte) {
 	f.number, f.numeric = x, true
 	if f.Kind == KindInt {
-		e.set(f, tfrecord.Int64(f.key, n))
+		e.set(f).SetInt64(n)
 		return
 	}
 	v := float32(x)
@@ -252,8 +282,8 @@ func (e *Encoder) setNumber(i int, f *field, n int64, x float64, source []byte) 
 	case math.Abs(x) > exactIntegers && !bytes.ContainsAny(source, ".eE"):
 		f.odd = StatRounded
 	}
-	e.single[i] = v
-	e.set(f, tfrecord.Floats(f.key, e.single[i:i+1:i+1]))
+	e.single[i] = v // which the feature refers to
+	e.set(f)
 }
 
 // setClass takes the text of a category or label.
@@ -283,7 +313,7 @@ func (e *Encoder) setClass(f *field, v []byte) *RowError {
 	if f.isLabel {
 		e.label = class
 	}
-	e.set(f, tfrecord.Int64(f.key, int64(class)))
+	e.set(f).SetInt64(int64(class))
 	return nil
 }
 
@@ -293,34 +323,32 @@ func (e *Encoder) setMissing(i int, f *field) *RowError {
 		return missingLabel(f.Source)
 	}
 	f.absent = true
-	var v tfrecord.Feature
+	v := e.set(f)
 	switch f.Kind {
 	case KindBool, KindInt:
-		v = tfrecord.Int64(f.key, 0)
+		v.SetInt64(0)
 	case KindFloat:
 		e.single[i] = 0
-		v = tfrecord.Floats(f.key, e.single[i:i+1:i+1])
 	case KindCategory:
-		v = tfrecord.Int64(f.key, -1)
+		v.SetInt64(-1)
 	case KindInts:
 		from := len(e.ints)
 		e.ints = append(e.ints, make([]int64, max(0, f.fixed))...)
-		v = tfrecord.Int64s(f.key, e.ints[from:])
+		v.SetInt64s(e.ints[from:])
 	case KindFloats:
 		from := len(e.floats)
 		e.floats = append(e.floats, make([]float32, max(0, f.fixed))...)
-		v = tfrecord.Floats(f.key, e.floats[from:])
+		v.SetFloats(e.floats[from:])
 	case KindTexts:
-		v = tfrecord.Texts(f.key, nil)
+		v.SetTexts(nil)
 	default:
-		v = tfrecord.Text(f.key, "")
+		v.SetBytes(nil)
 	}
-	e.set(f, v)
 	if f.missing >= 0 {
-		e.features[f.missing] = tfrecord.Int64(f.missingKey, 1)
+		e.features[f.missing].SetInt64(1)
 	}
 	if f.lengths >= 0 {
-		e.features[f.lengths] = tfrecord.Int64s(f.lengthsKey, nil)
+		e.features[f.lengths].SetInt64s(nil)
 	}
 	return nil
 }
@@ -362,7 +390,7 @@ func (e *Encoder) value(path []byte, v *Value) *RowError {
 	scalar := v.Kind == Bool || v.Kind == Int || v.Kind == Float || v.Kind == String
 	switch f.Kind {
 	case KindText:
-		e.set(f, tfrecord.Bytes(f.key, v.Text))
+		e.set(f).SetBytes(v.Text)
 		return nil
 	case KindCategory:
 		if !scalar {
@@ -396,7 +424,7 @@ func (e *Encoder) setArray(f *field, v *Value) *RowError {
 	case f.Kind == KindTexts && (v.Kind == Strings || v.Kind == Empty):
 		from := len(e.texts)
 		e.texts = append(e.texts, v.Strings...)
-		e.set(f, tfrecord.Texts(f.key, e.texts[from:]))
+		e.set(f).SetTexts(e.texts[from:])
 		return nil
 	case f.Kind == KindTexts, v.Kind != Ints && v.Kind != Floats && v.Kind != Empty, f.Kind == KindInts && v.Kind == Floats,
 		f.fixed >= 0 && n != f.fixed, v.Kind != Empty && !fits(v.Shape, f.Shape):
@@ -405,18 +433,18 @@ func (e *Encoder) setArray(f *field, v *Value) *RowError {
 	if f.Kind == KindInts {
 		from := len(e.ints)
 		e.ints = append(e.ints, v.Ints...)
-		e.set(f, tfrecord.Int64s(f.key, e.ints[from:]))
+		e.set(f).SetInt64s(e.ints[from:])
 	} else {
 		from := len(e.floats)
 		for _, x := range v.Floats {
 			e.floats = append(e.floats, float32(x))
 		}
-		e.set(f, tfrecord.Floats(f.key, e.floats[from:]))
+		e.set(f).SetFloats(e.floats[from:])
 	}
 	if f.lengths >= 0 {
 		from := len(e.ints)
 		e.ints = append(e.ints, v.Lengths...)
-		e.features[f.lengths] = tfrecord.Int64s(f.lengthsKey, e.ints[from:])
+		e.features[f.lengths].SetInt64s(e.ints[from:])
 	}
 	return nil
 }

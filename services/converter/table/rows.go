@@ -103,11 +103,19 @@ func quotedRow(data []byte, comma byte, first int, whole bool) Span {
 				line = len(data)
 			}
 		}
-		c := bytes.IndexByte(data[i:line], comma)
-		if c < 0 {
-			return toLineEnd(data, i, whole)
+		// Of unquoted fields, only where a quoted one follows is of interest here.
+		q := i
+		for {
+			n := bytes.IndexByte(data[q:line], '"')
+			if n < 0 {
+				return toLineEnd(data, i, whole)
+			}
+			if q += n; data[q-1] == comma {
+				break
+			}
+			q++
 		}
-		i += c + 1
+		i = q
 	}
 }
 

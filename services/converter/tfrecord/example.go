@@ -33,6 +33,8 @@ type Feature struct {
 	ints   []int64 // nil: single
 	floats []float32
 	texts  [][]byte // nil: one bytes value
+
+	values, list, message, entry int // lengths of the packed values, the list, the Feature and the map's entry; see measure
 }
 
 // Bytes is a feature of one bytes value.
@@ -78,6 +80,29 @@ func Floats(key string, values []float32) Feature {
 	return Feature{key: key, kind: floatList, floats: values}
 }
 
+// SetInt64 gives a feature that Int64 made another value. Features that stay in their place cost less than new ones.
+func (f *Feature) SetInt64(value int64) { f.single = value }
+
+// SetBytes gives a feature that Bytes made another value.
+func (f *Feature) SetBytes(value []byte) { f.data, f.size = value, len(value) }
+
+// SetInt64s gives a feature that Int64s made other values.
+func (f *Feature) SetInt64s(values []int64) {
+	if f.ints = values; values == nil {
+		f.ints = []int64{}
+	}
+}
+
+// SetFloats gives a feature that Floats made other values.
+func (f *Feature) SetFloats(values []float32) { f.floats = values }
+
+// SetTexts gives a feature that Texts made other values.
+func (f *Feature) SetTexts(values [][]byte) {
+	if f.texts = values; values == nil {
+		f.texts = [][]byte{}
+	}
+}
+
 // packedSize is the length of the packed values of a number list.
 func (f *Feature) packedSize() int {
 	if f.kind == floatList {
@@ -117,10 +142,15 @@ func (f *Feature) sizes() (values, list, feature int) {
 // in place, so that equal features always give equal bytes (the order of a Go map, or protobuf's
 // default one, doesn't promise that). Keys must be distinct.
 func AppendExample(dst []byte, features []Feature) []byte {
-	slices.SortFunc(features, func(a, b Feature) int { return strings.Compare(a.key, b.key) })
-	total := 0
+	total, sorted := 0, true
 	for i := range features {
-		total += 1 + protowire.SizeBytes(features[i].entrySize())
+		f := &features[i]
+		f.measure()
+		total += 1 + protowire.SizeBytes(f.entry)
+		sorted = sorted && (i == 0 || features[i-1].key < f.key)
+	}
+	if !sorted { // sorting moves whole features about, even to find them in order
+		slices.SortFunc(features, func(a, b Feature) int { return strings.Compare(a.key, b.key) })
 	}
 	dst = slices.Grow(dst, 1+protowire.SizeBytes(total)+footerBytes) // so that End needn't move the record
 	dst = appendHeader(dst, exampleFeatures, total)
@@ -130,20 +160,19 @@ func AppendExample(dst []byte, features []Feature) []byte {
 	return dst
 }
 
-// entrySize is the length of the map entry {key, Feature}.
-func (f *Feature) entrySize() int {
-	_, _, feature := f.sizes()
-	return 1 + protowire.SizeBytes(len(f.key)) + 1 + protowire.SizeBytes(feature)
+// measure sets the lengths of the map entry {key, Feature} and what is in it.
+func (f *Feature) measure() {
+	f.values, f.list, f.message = f.sizes()
+	f.entry = 1 + protowire.SizeBytes(len(f.key)) + 1 + protowire.SizeBytes(f.message)
 }
 
 func (f *Feature) append(dst []byte) []byte {
-	values, list, feature := f.sizes()
-	dst = appendHeader(dst, featuresMap, f.entrySize())
+	dst = appendHeader(dst, featuresMap, f.entry)
 	dst = appendHeader(dst, mapKey, len(f.key))
 	dst = append(dst, f.key...)
-	dst = appendHeader(dst, mapValue, feature)
-	dst = appendHeader(dst, protowire.Number(f.kind), list) //nolint:gosec // one of three constants
-	if list == 0 {
+	dst = appendHeader(dst, mapValue, f.message)
+	dst = appendHeader(dst, protowire.Number(f.kind), f.list) //nolint:gosec // one of three constants
+	if f.list == 0 {
 		return dst
 	}
 	for _, t := range f.texts {
@@ -153,7 +182,7 @@ func (f *Feature) append(dst []byte) []byte {
 	if f.texts != nil {
 		return dst
 	}
-	dst = appendHeader(dst, listValue, values)
+	dst = appendHeader(dst, listValue, f.values)
 	switch {
 	case f.kind == floatList:
 		for _, v := range f.floats {
@@ -178,8 +207,11 @@ func (f *Feature) append(dst []byte) []byte {
 	return dst
 }
 
-// appendHeader appends the tag of a length-delimited field and its length.
+// appendHeader appends the tag of a length-delimited field, whose number is below 16, and its length.
 func appendHeader(dst []byte, field protowire.Number, size int) []byte {
-	dst = protowire.AppendTag(dst, field, protowire.BytesType)
-	return protowire.AppendVarint(dst, uint64(size)) //nolint:gosec // never negative
+	tag := byte(field<<3) | byte(protowire.BytesType)
+	if size < 0x80 {
+		return append(dst, tag, byte(size))
+	}
+	return protowire.AppendVarint(append(dst, tag), uint64(size)) //nolint:gosec // never negative
 }
