@@ -90,6 +90,12 @@ func (d *Decoder) decode(data []byte, in Info) (_ image.Image, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s can't be decoded: %w", in.Encoding, err)
 	}
+	if g, ok := img.(*image.Gray); ok && in.inverted {
+		// Runs that fax calls white are zeros, so that they are black where the TIFF says that zero is black (libtiff, tif_fax3.c). x/image keeps them white.
+		for i := range g.Pix {
+			g.Pix[i] = ^g.Pix[i]
+		}
+	}
 	if size := img.Bounds().Size(); in.Encoding != GIF && (size.X != in.Width || size.Y != in.Height) { // a GIF's frame may be smaller
 		return nil, fmt.Errorf("%s has %d × %d pixels where its header says %d × %d", in.Encoding, size.X, size.Y, in.Width, in.Height)
 	}

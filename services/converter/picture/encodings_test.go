@@ -37,6 +37,23 @@ var (
 	webpLosslessRow = fromHex("260018ff452d46ff6d5765ff728d86ffb8b7a0ffd9d3d8fff4f8f4ff")
 )
 
+// faxTIFF is by Pillow with libtiff: black and white, group 4, BlackIsZero.
+var (
+	faxTIFF = fromHex("49492a00120000002ec15254928008008000090000010300010000000b0000000101030001000000030000000201030001000000010000000301030001000000040000000601030001000000010000001101040001000000080000001601030001000000030000001701040001000000090000001c010300010000000100000000000000")
+	faxRows = []string{"00111100111", "01111001111", "11110011110"}
+)
+
+// blackAndWhite is an image with a digit for each pixel.
+func blackAndWhite(rows []string) *image.Gray {
+	img := image.NewGray(image.Rect(0, 0, len(rows[0]), len(rows)))
+	for y, row := range rows {
+		for x, c := range row {
+			img.SetGray(x, y, color.Gray{byte(c-'0') * 255})
+		}
+	}
+	return img
+}
+
 // must returns the bytes that encode writes.
 func must(encode func(b *bytes.Buffer) error) []byte {
 	var b bytes.Buffer
@@ -167,6 +184,7 @@ func TestTranscodedKeepThePixels(t *testing.T) {
 		{"grey TIFF", tiffOf(grey(9, 9), tiff.Uncompressed), TIFF, 1, false, grey(9, 9)},
 		{"grey TIFF of 16 bits", tiffOf(deep, tiff.Deflate), TIFF, 1, false, deep},
 		{"TIFF with a palette", tiffOf(whole, tiff.Uncompressed), TIFF, 3, false, whole},
+		{"TIFF by fax compression where zero is black", faxTIFF, TIFF, 1, false, blackAndWhite(faxRows)},
 		{"lossy WebP", webpLossy, WebP, 3, false, &image.NRGBA{Pix: webpLossyPixels, Stride: 28, Rect: image.Rect(0, 0, 7, 5)}},
 		{"lossy WebP with alpha", webpAlpha, WebP, 4, false, &image.NRGBA{Pix: webpAlphaPixels, Stride: 28, Rect: image.Rect(0, 0, 7, 5)}},
 		{"lossless WebP", webpLossless, WebP, 3, false, &image.NRGBA{Pix: webpLosslessRow, Stride: 28, Rect: image.Rect(0, 0, 7, 1)}}, // its first row
@@ -412,7 +430,7 @@ func corpus(tb testing.TB) [][]byte {
 		tiffOf(colourful(20, 10, true), tiff.Uncompressed), tiffOf(colourful(20, 10, false), tiff.Deflate), tiffOf(grey(9, 9), tiff.Deflate), tiffOf(paletted(screen), tiff.Uncompressed),
 		makeTIFF(tiffEntry{tiffWidth, 3, 2}, tiffEntry{tiffHeight, 3, 4}, tiffEntry{tiffBitsPerSample, 3, 8}, tiffEntry{tiffCompression, 3, 5},
 			tiffEntry{tiffPhotometric, 3, 1}, tiffEntry{tiffStripOffsets, 4, 8}, tiffEntry{tiffStripBytes, 4, 8}),
-		webpLossy, webpAlpha, webpExif6, webpAnimated, webpLossless,
+		faxTIFF, webpLossy, webpAlpha, webpExif6, webpAnimated, webpLossless,
 	}
 }
 

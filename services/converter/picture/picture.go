@@ -60,6 +60,7 @@ type Info struct {
 
 	interlaced   bool // PNG only
 	bitsPerPixel int  // PNG and TIFF only
+	inverted     bool // TIFF by fax compression only: see decode
 }
 
 // Pixels is the number of pixels.

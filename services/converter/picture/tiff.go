@@ -109,6 +109,7 @@ func tiffPixels(in *Info, tags map[uint16]entry, first func(uint16, uint32) uint
 	default:
 		return unsupported(fmt.Sprintf("the TIFF has %d samples a pixel in colour space %d, neither grey, RGB, RGBA nor a palette", samples, photometric) + mend)
 	}
+	in.inverted = photometric == 1 && (compression == 3 || compression == 4)
 	in.bitsPerPixel = samples * int(bits)
 	if in.bitsPerPixel == 24 {
 		in.bitsPerPixel = 32 // as it is decoded to

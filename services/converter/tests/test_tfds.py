@@ -20,7 +20,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-SERVICES = pathlib.Path(__file__).resolve().parents[2]
 CLASSES = ["café", "cat", "dog"]
 
 
@@ -57,15 +56,6 @@ def write_tar(path: pathlib.Path, files: dict[str, bytes]) -> None:
             t.addfile(info, io.BytesIO(data))
 
 
-@pytest.fixture(scope="session")
-def converter(tmp_path_factory) -> pathlib.Path:
-    program = tmp_path_factory.mktemp("bin") / "convert-local"
-    subprocess.run(
-        ["go", "build", "-o", program, "./converter/cmd/convert-local"], cwd=SERVICES, check=True
-    )
-    return program
-
-
 def convert(converter: pathlib.Path, source: pathlib.Path, *flags: str) -> pathlib.Path:
     out = source.parent / "out"
     subprocess.run([converter, source, out, "--dataset", "photos", *flags], check=True)
@@ -98,7 +88,7 @@ def test_counts_and_bytes_equal_the_source(
             example = tf.train.Example.FromString(record)
             assert example.SerializeToString(deterministic=True) == record
             feature = example.features.feature
-            assert sorted(feature) == ["filename", "image", "label"]
+            assert sorted(feature) == ["filename", "image", "label", "orientation"]
             name = feature["filename"].bytes_list.value[0].decode()
             assert feature["image"].bytes_list.value[0] == want.pop(name)
             assert CLASSES[feature["label"].int64_list.value[0]] == name.split("/")[1]
