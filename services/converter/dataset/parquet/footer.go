@@ -1,7 +1,9 @@
 package parquet
 
 import (
+	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -84,18 +86,21 @@ func unsupported(path, format string, args ...any) error {
 }
 
 // open reads a file's footer. Its errors are those of data or a *reject.Error.
-func open(path string, data io.ReaderAt, size int64) (f *file, err error) {
+func open(path string, data io.ReaderAt, fileSize int64) (f *file, err error) {
 	defer recovered(path, &err)
-	f = &file{path: path, data: data, size: size}
-	b, err := f.readFooter()
+	f = &file{path: path, data: data, size: fileSize}
+	size, err := f.footerSize()
 	if err != nil {
 		return nil, err
 	}
-	n, err := thriftLength(b)
-	if err != nil {
+	b, err := readThrift(make([]byte, 0, size), bufio.NewReaderSize(io.NewSectionReader(data, f.size-8-size, size), 64<<10), size, maxFooter, maxFooter)
+	if errors.As(err, new(thriftError)) {
 		return nil, corrupt(path, "its footer isn't what the format says: %v", err)
 	}
-	if err := decodeThrift(b[:n], &f.footer); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	if err := decodeThrift(b, &f.footer); err != nil {
 		return nil, corrupt(path, "its footer isn't what the format says: %v", err)
 	}
 	if f.footer.Encryption.Value != nil {
@@ -115,29 +120,28 @@ func recovered(path string, err *error) {
 	}
 }
 
-// readFooter reads the bytes of the footer, of which the last eight bytes of the file say how many there are.
-func (f *file) readFooter() ([]byte, error) {
+// footerSize reads how many bytes the footer has, from the last eight bytes of the file.
+func (f *file) footerSize() (int64, error) {
 	if f.size < minFile {
-		return nil, corrupt(f.path, "it has %d bytes, and the shortest there can be has %d", f.size, minFile)
+		return 0, corrupt(f.path, "it has %d bytes, and the shortest there can be has %d", f.size, minFile)
 	}
 	var tail [8]byte
 	if err := readFull(f.data, tail[:], f.size-8); err != nil {
-		return nil, err
+		return 0, err
 	}
 	if string(tail[4:]) == "PARE" {
-		return nil, unsupported(f.path, "it is encrypted; write it without encryption")
+		return 0, unsupported(f.path, "it is encrypted; write it without encryption")
 	}
 	n := int64(binary.LittleEndian.Uint32(tail[:]))
 	switch {
 	case string(tail[4:]) != magic:
-		return nil, corrupt(f.path, "it doesn't end with %s, so it is cut off or was never closed", magic)
+		return 0, corrupt(f.path, "it doesn't end with %s, so it is cut off or was never closed", magic)
 	case n == 0 || n > f.size-12:
-		return nil, corrupt(f.path, "it claims a footer of %d bytes and has %d in all", n, f.size)
+		return 0, corrupt(f.path, "it claims a footer of %d bytes and has %d in all", n, f.size)
 	case n > maxFooter:
-		return nil, tooLarge(f.path, "its footer has %d bytes; the limit is %d. Write it with larger row groups, or as several files", n, maxFooter)
+		return 0, tooLarge(f.path, "its footer has %d bytes; the limit is %d. Write it with larger row groups, or as several files", n, maxFooter)
 	}
-	b := make([]byte, n)
-	return b, readFull(f.data, b, f.size-8-n)
+	return n, nil
 }
 
 // checkChunks checks that every row group has every column, and that together they lie within the file and not upon each other: otherwise

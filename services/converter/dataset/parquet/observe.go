@@ -77,7 +77,7 @@ func newObserver(columns []column, opts dataset.Options) (*observer, error) {
 		return nil, err
 	}
 	for i := range columns {
-		if columns[i].Kind == kindText && columns[i].lists() == 0 {
+		if columns[i].Kind == kindText && columns[i].lists() == 0 && !columns[i].Plain {
 			o.seen[i].most = table.MaxCategories
 		}
 	}

@@ -20,11 +20,14 @@ import (
 
 // Limits of a page. A row is put together from one page of each column, so the pages of all columns are in memory at a time.
 const (
-	maxPageHeader = 16 << 10  // bytes; pyarrow leaves out statistics of more than 4 KiB
 	maxPageBytes  = 128 << 20 // uncompressed; pyarrow makes pages of 1 MiB, but looks at their size only after each 1024 rows
 	maxPageValues = 1 << 24
 	maxHeld       = 192 << 20 // bytes of the decoded pages and dictionaries of all columns
 	readBuffers   = 16 << 20  // bytes that all columns read ahead together
+	readBuffer    = 4 << 10   // bytes that each reads ahead at least
+
+	maxPageHeader  = 64 << 10 // bytes, without statistics
+	keepStatistics = 64       // bytes of a text in the header of a page; they aren't used
 )
 
 // pageHeader is what is needed of format.PageHeader. Statistics are skipped.
@@ -134,23 +137,20 @@ func (r *chunkReader) next(ctx context.Context) error {
 }
 
 func (r *chunkReader) readHeader() (*pageHeader, error) {
-	b, err := r.in.Peek(maxPageHeader)
-	if len(b) == 0 {
+	if _, err := r.in.Peek(1); err != nil {
 		return nil, err // io.EOF behind the last page
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	n, err := thriftLength(b)
-	if err != nil {
-		return nil, damage("the header of a page isn't what the format says (%v; the limit is %d bytes)", err, maxPageHeader)
-	}
-	var h pageHeader
-	if err := decodeThrift(b[:n], &h); err != nil {
+	b, err := readThrift(r.unpack.header[:0], r.in, r.section.Size()-r.position(), keepStatistics, maxPageHeader)
+	r.unpack.header = b
+	if errors.As(err, new(thriftError)) {
 		return nil, damage("the header of a page isn't what the format says: %v", err)
 	}
-	if _, err := r.in.Discard(n); err != nil {
+	if err != nil {
 		return nil, err
+	}
+	var h pageHeader
+	if err := decodeThrift(b, &h); err != nil {
+		return nil, damage("the header of a page isn't what the format says: %v", err)
 	}
 	if h.Compressed < 0 || h.Uncompressed < 0 || h.V1.V.Values < 0 || h.V2.V.Values < 0 || h.Dictionary.V.Values < 0 ||
 		h.V2.V.Nulls < 0 || h.V2.V.Nulls > h.V2.V.Values || h.V2.V.DefBytes < 0 || h.V2.V.RepBytes < 0 {

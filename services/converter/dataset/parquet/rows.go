@@ -49,7 +49,7 @@ type rowReader struct {
 func (f *file) rows(columns []planned) *rowReader {
 	r := &rowReader{file: f}
 	held, unpack := &budget{}, &unpacker{}
-	buffer := min(max(readBuffers/len(f.leaves), maxPageHeader), 256<<10)
+	buffer := min(max(readBuffers/len(f.leaves), readBuffer), 256<<10)
 	for i := range columns {
 		r.columns = append(r.columns, &chunkReader{
 			column: &columns[i], file: f, budget: held, unpack: unpack, in: bufio.NewReaderSize(nil, buffer),

@@ -140,6 +140,7 @@ type column struct {
 	Type     string    `json:"type,omitempty"` // TFDS's dtype of numbers
 	About    string    `json:"about,omitempty"`
 	Names    []string  `json:"names,omitempty"` // of a Hugging Face ClassLabel, whose values are indices of them
+	Plain    bool      `json:"plain,omitempty"` // Hugging Face's metadata say that it is text, not a class
 }
 
 // lists is how many lists the column's values lie in.
@@ -292,6 +293,7 @@ func (p *planner) leaf(n *node, at place, feature json.RawMessage) error {
 	if c.Kind == kindInt {
 		c.Names = classNames(feature)
 	}
+	c.Plain = featureType(feature) == "Value"
 	p.add(c, at)
 	return nil
 }

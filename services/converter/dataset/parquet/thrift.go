@@ -1,7 +1,7 @@
 package parquet
 
 import (
-	"encoding/binary"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -35,62 +35,124 @@ const (
 	thriftUUID   = 13
 )
 
-var (
-	errThriftShort = errors.New("the message ends early")
-	errThriftDepth = fmt.Errorf("the message is nested deeper than %d levels", maxThriftDepth)
-	errThriftItems = fmt.Errorf("the message has lists of more than %d items", maxThriftItems)
-)
+// thriftError is a message that isn't what the protocol says, or is beyond the limits.
+type thriftError string
 
-// thriftLength returns how long the struct is that b begins with, once its lists and its nesting are known to be within the limits.
-func thriftLength(b []byte) (int, error) {
-	w := thriftWalker{b: b}
+func (e thriftError) Error() string { return string(e) }
+
+const errThriftShort thriftError = "it ends early"
+
+// readThrift reads the struct that begins the next left bytes of in, and appends it to dst. Its lists and its nesting are then known to be within the limits.
+// Texts and bytes longer than keep are left out, as if they were empty: the statistics in a page's header may be as long as its values. What remains
+// may have most bytes.
+func readThrift(dst []byte, in *bufio.Reader, left int64, keep uint64, most int) ([]byte, error) {
+	w := thriftWalker{in: in, left: left, keep: keep, most: most, out: dst}
 	err := w.fields(0)
-	return w.i, err
+	return w.out, err
 }
 
-// decodeThrift decodes a message of which thriftLength has told the length. Texts in v are parts of b.
+// decodeThrift decodes a message that readThrift has read. Texts in v are parts of b.
 func decodeThrift(b []byte, v any) error {
 	var protocol thrift.CompactProtocol
 	return thrift.NewDecoder(protocol.NewReaderFromBytes(b)).Decode(v)
 }
 
 type thriftWalker struct {
-	b     []byte
-	i     int
-	items int
+	in    *bufio.Reader
+	left  int64
+	keep  uint64
+	most  int
+	out   []byte
+	items int64
 }
 
-func (w *thriftWalker) byte() (byte, error) {
-	if w.i >= len(w.b) {
+// ReadByte implements io.ByteReader.
+func (w *thriftWalker) ReadByte() (byte, error) {
+	if w.left == 0 {
 		return 0, errThriftShort
 	}
-	w.i++
-	return w.b[w.i-1], nil
+	b, err := w.in.ReadByte()
+	if err != nil {
+		return 0, short(err)
+	}
+	w.left--
+	w.out = append(w.out, b)
+	return b, w.check()
+}
+
+// short is the error of a stream that ends within a message.
+func short(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errThriftShort
+	}
+	return err
 }
 
 func (w *thriftWalker) varint() (uint64, error) {
-	v, n := binary.Uvarint(w.b[w.i:])
-	switch {
-	case n == 0:
-		return 0, errThriftShort
-	case n < 0:
-		return 0, errors.New("a number has more than 64 bits")
+	var v uint64
+	for shift := 0; shift < 64; shift += 7 {
+		b, err := w.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		v |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return v, nil
+		}
 	}
-	w.i += n
-	return v, nil
+	return 0, thriftError("a number has more than 64 bits")
 }
 
+// skip passes n bytes on.
 func (w *thriftWalker) skip(n uint64) error {
-	if n > uint64(len(w.b)-w.i) {
+	if n > uint64(w.left) { //nolint:gosec // never negative
 		return errThriftShort
 	}
-	w.i += int(n)
+	w.left -= int64(n) //nolint:gosec // at most left
+	from := len(w.out)
+	w.out = append(w.out, make([]byte, n)...) // at most 16 bytes, or keep
+	if err := w.check(); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(w.in, w.out[from:])
+	return short(err)
+}
+
+func (w *thriftWalker) check() error {
+	if len(w.out) > w.most {
+		return thriftError(fmt.Sprintf("it has more than %d bytes", w.most))
+	}
+	return nil
+}
+
+// binary passes bytes on, or drops them.
+func (w *thriftWalker) binary() error {
+	from := len(w.out)
+	n, err := w.varint()
+	if err != nil {
+		return err
+	}
+	if n <= w.keep {
+		return w.skip(n)
+	}
+	if n > uint64(w.left) { //nolint:gosec // never negative
+		return errThriftShort
+	}
+	w.left -= int64(n) //nolint:gosec // at most left
+	w.out = append(w.out[:from], 0)
+	for n > 0 {
+		m, err := w.in.Discard(int(min(n, 1<<20)))
+		if err != nil {
+			return short(err)
+		}
+		n -= uint64(m) //nolint:gosec // never negative
+	}
 	return nil
 }
 
 func (w *thriftWalker) fields(depth int) error {
 	for {
-		head, err := w.byte()
+		head, err := w.ReadByte()
 		if err != nil || head == 0 {
 			return err
 		}
@@ -109,7 +171,7 @@ func (w *thriftWalker) fields(depth int) error {
 
 func (w *thriftWalker) value(kind byte, depth int) error {
 	if depth > maxThriftDepth {
-		return errThriftDepth
+		return thriftError(fmt.Sprintf("it is nested deeper than %d levels", maxThriftDepth))
 	}
 	switch kind {
 	case thriftTrue, thriftFalse, thriftByte:
@@ -122,11 +184,7 @@ func (w *thriftWalker) value(kind byte, depth int) error {
 	case thriftUUID:
 		return w.skip(16)
 	case thriftBinary:
-		n, err := w.varint()
-		if err != nil {
-			return err
-		}
-		return w.skip(n)
+		return w.binary()
 	case thriftList, thriftSet:
 		return w.list(depth)
 	case thriftMap:
@@ -134,11 +192,11 @@ func (w *thriftWalker) value(kind byte, depth int) error {
 	case thriftStruct:
 		return w.fields(depth)
 	}
-	return fmt.Errorf("there is no type %d", kind)
+	return thriftError(fmt.Sprintf("there is no type %d", kind))
 }
 
 func (w *thriftWalker) list(depth int) error {
-	head, err := w.byte()
+	head, err := w.ReadByte()
 	if err != nil {
 		return err
 	}
@@ -164,7 +222,7 @@ func (w *thriftWalker) pairs(depth int) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	kinds, err := w.byte()
+	kinds, err := w.ReadByte()
 	if err != nil {
 		return err
 	}
@@ -184,11 +242,11 @@ func (w *thriftWalker) pairs(depth int) error {
 
 // count notes the items of a list, each of which takes a byte at least.
 func (w *thriftWalker) count(n uint64) error {
-	if n > uint64(len(w.b)-w.i) {
+	if n > uint64(w.left) { //nolint:gosec // never negative
 		return errThriftShort
 	}
-	if w.items += int(n); w.items > maxThriftItems {
-		return errThriftItems
+	if w.items += int64(n); w.items > maxThriftItems { //nolint:gosec // at most left
+		return thriftError(fmt.Sprintf("its lists have more than %d items", maxThriftItems))
 	}
 	return nil
 }

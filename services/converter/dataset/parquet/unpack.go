@@ -18,6 +18,7 @@ const maxWindow = 32 << 20
 // unpacker unpacks pages, never to more bytes than the page says that it has. The library's own codecs unpack what there is.
 type unpacker struct {
 	packed []byte // the page at hand
+	header []byte
 	src    bytes.Reader
 	gzip   *gzip.Reader
 	brotli *brotli.Reader
