@@ -11,7 +11,7 @@ import (
 )
 
 // MaxUnclosed is how many quotes may be left open in a file. Each costs a second look at up to MaxRowBytes.
-const MaxUnclosed = 64
+const MaxUnclosed = 32
 
 // Blocks cuts a stream into runs of whole rows.
 type Blocks struct {

@@ -205,7 +205,11 @@ func TestHostileRows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			start, before := time.Now(), heap()
-			s, cut := NewScanner(&repeat{text: c.text, left: c.bytes}, CSV(',')), NewFields(',')
+			text := c.text
+			if len(text) < 10 && c.bytes%len(text) == 0 { // one byte at a time is slow
+				text = strings.Repeat(text, 1000)
+			}
+			s, cut := NewScanner(&repeat{text: text, left: c.bytes}, CSV(',')), NewFields(',')
 			rows, left, peak := 0, 0, uint64(0)
 			var reason reject.Reason
 			for done := false; !done; {
