@@ -11,6 +11,7 @@ import (
 	"github.com/trainyard/trainyard/services/converter/dataset/jsonl"
 	"github.com/trainyard/trainyard/services/converter/dataset/parquet"
 	"github.com/trainyard/trainyard/services/converter/dataset/tfrecords"
+	"github.com/trainyard/trainyard/services/converter/dataset/webdataset"
 )
 
 // Readers returns the formats. Where two fit an upload equally well the earlier one is taken.
@@ -18,6 +19,7 @@ func Readers() []dataset.Reader {
 	return []dataset.Reader{
 		tfrecords.Reader{},
 		idx.Reader{},
+		webdataset.Reader{},
 		parquet.Reader{},
 		imagetable.Reader{},
 		imagefolder.Reader{},
