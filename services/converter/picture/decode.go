@@ -41,11 +41,11 @@ func limitDecodes(in Info) (done func()) {
 	return largeDecode.Unlock
 }
 
-// Check decodes a JPEG or PNG that Inspect found sound to nowhere, to see whether it can be done. It tells whether it did: larger images than
-// MaxDecoded and the few kinds that TensorFlow decodes but Go doesn't stay checked by their structure.
+// Check decodes a JPEG or PNG that Inspect found sound to nowhere, to see whether it can be done. It tells whether it did: images that are larger than
+// is decoded and the few kinds that TensorFlow decodes but Go doesn't stay checked by their structure.
 // The other encodings are decoded by a Transcoder in any case.
 func (d *Decoder) Check(data []byte, in Info) (decoded bool, _ *Problem) {
-	if in.Pixels() > MaxDecoded {
+	if !in.decodable() {
 		return false, nil
 	}
 	if in.Encoding == PNG {
@@ -63,7 +63,7 @@ func (d *Decoder) Check(data []byte, in Info) (decoded bool, _ *Problem) {
 	return true, nil
 }
 
-// decode decodes the first picture, after limitDecodes. in must come from Inspect, which has found nothing wrong; its size must not be above MaxDecoded.
+// decode decodes the first picture, after limitDecodes. in must come from Inspect, which has found nothing wrong; it must be decodable.
 func (d *Decoder) decode(data []byte, in Info) (_ image.Image, err error) {
 	// These decoders are well tested, but one upload in which they find an index out of range must not cost more than its image.
 	defer func() {

@@ -73,7 +73,7 @@ func inspectJPEG(data []byte) (Info, *Problem) {
 			if marker > sof2 {
 				return in, unsupported("the JPEG is lossless, hierarchical or arithmetic-coded, which TensorFlow doesn't read; save it as a baseline JPEG")
 			}
-			if p := jpegFrame(&in, segment); p != nil {
+			if p := jpegFrame(&in, segment, marker == sof2); p != nil {
 				return in, p
 			}
 			hasFrame = true
@@ -82,7 +82,7 @@ func inspectJPEG(data []byte) (Info, *Problem) {
 }
 
 // jpegFrame reads a start-of-frame segment.
-func jpegFrame(in *Info, segment []byte) *Problem {
+func jpegFrame(in *Info, segment []byte, progressive bool) *Problem {
 	if len(segment) < 6 {
 		return malformed("the JPEG's header is too short")
 	}
@@ -96,6 +96,17 @@ func jpegFrame(in *Info, segment []byte) *Problem {
 	in.Width, in.Height, in.Channels = int(width), int(height), int(segment[5])
 	if (in.Channels != 1 && in.Channels != 3 && in.Channels != 4) || len(segment) < 6+3*in.Channels {
 		return malformed("the JPEG's header has an impossible number of components")
+	}
+	samples, across, down := 0, 0, 0
+	for i := range in.Channels {
+		h, v := int(segment[7+3*i]>>4), int(segment[7+3*i]&15)
+		if h < 1 || h > 4 || v < 1 || v > 4 {
+			return malformed("the JPEG's header has an impossible sampling factor")
+		}
+		samples, across, down = samples+h*v, max(across, h), max(down, v)
+	}
+	if progressive {
+		in.coefficients = 4 * in.Pixels() * samples / (across * down)
 	}
 	return nil
 }

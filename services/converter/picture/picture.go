@@ -21,10 +21,13 @@ import (
 const (
 	// MaxPixels is 64 mebipixels.
 	MaxPixels = 64 << 20
-	// MaxDecoded is the number of pixels up to which an image is decoded. Go's decoder holds a progressive JPEG's coefficients
-	// at 12 bytes a pixel, so that this bounds a decode to about 300 MB.
+	// MaxDecoded is the number of pixels up to which an image is decoded.
 	MaxDecoded = 24 << 20
 )
+
+// maxCoefficients bounds what Go's decoder holds of a progressive JPEG beside the image: four bytes for each sample. It is enough for
+// MaxDecoded pixels with the usual halved chroma. Together they bound a decode to about 250 MB.
+const maxCoefficients = 6 * MaxDecoded
 
 // Encoding is how an image is encoded.
 type Encoding string
@@ -60,11 +63,15 @@ type Info struct {
 
 	interlaced   bool // PNG only
 	bitsPerPixel int  // PNG and TIFF only
+	coefficients int  // bytes that decoding a progressive JPEG takes beside the image
 	inverted     bool // TIFF by fax compression only: see decode
 }
 
 // Pixels is the number of pixels.
 func (i Info) Pixels() int { return i.Width * i.Height }
+
+// decodable tells whether decoding the image stays within the limits.
+func (i Info) decodable() bool { return i.Pixels() <= MaxDecoded && i.coefficients <= maxCoefficients }
 
 // Problem is why an image can't be an example.
 type Problem struct {

@@ -83,6 +83,7 @@ func TestInspect(t *testing.T) {
 		{"JPEG of 12 bits", replaced(j, sof+4, 12), reject.UnsupportedImage},
 		{"arithmetic JPEG", replaced(j, sof+1, 0xc9), reject.UnsupportedImage},
 		{"JPEG with 2 components", replaced(j, sof+9, 2), reject.MalformedImage},
+		{"JPEG with a sampling factor of 0", replaced(j, sof+11, 0x01), reject.MalformedImage},
 		{"JPEG that ends at once", []byte("\xff\xd8\xff\xd9"), reject.MalformedImage},
 		{"text", []byte("hello"), reject.MalformedImage},
 		{"nothing", nil, reject.MalformedImage},
@@ -133,6 +134,36 @@ func TestCheckFindsWhatTheStructureHides(t *testing.T) {
 		in, _ := Inspect(data)
 		if _, problem := d.Check(data, in); problem != nil {
 			t.Errorf("%s: %s", in.Encoding, problem.Message)
+		}
+	}
+}
+
+func TestLargeProgressiveJPEGsAreNotDecoded(t *testing.T) {
+	_, j := encoded(t) // has halved chroma
+	sof := bytes.Index(j, []byte{0xff, 0xc0})
+	sized := func(side uint16, sampling byte) []byte {
+		b := replaced(j, sof+1, 0xc2)
+		binary.BigEndian.PutUint16(b[sof+5:], side)
+		binary.BigEndian.PutUint16(b[sof+7:], side)
+		return replaced(b, sof+11, sampling)
+	}
+	tests := []struct {
+		name    string
+		data    []byte
+		decoded bool
+	}{
+		{"24 megapixels", sized(5000, 0x22), true},
+		{"24 megapixels, full chroma", sized(5000, 0x11), false},
+		{"12 megapixels, full chroma", sized(3500, 0x11), true},
+		{"36 megapixels", sized(6000, 0x22), false},
+	}
+	for _, tt := range tests {
+		in, p := Inspect(tt.data)
+		if p != nil {
+			t.Fatal(p.Message)
+		}
+		if in.decodable() != tt.decoded {
+			t.Errorf("%s: decodable %v", tt.name, in.decodable())
 		}
 	}
 }

@@ -19,7 +19,7 @@ const MaxThumbnail = 1024
 const thumbnailQuality = 80
 
 // Thumbnail returns a JPEG of the image that fits into a square of maxSide pixels and stands upright. Small
-// images aren't enlarged; transparency becomes white. The image may be any that Inspect accepts, up to MaxDecoded pixels. Errors are *reject.File without a path.
+// images aren't enlarged; transparency becomes white. The image may be any that Inspect accepts, within the limits for decoding. Errors are *reject.File without a path.
 func (d *Decoder) Thumbnail(data []byte, maxSide int) ([]byte, error) {
 	if maxSide < 1 || maxSide > MaxThumbnail {
 		return nil, fmt.Errorf("a thumbnail of %d pixels; it may have 1 to %d", maxSide, MaxThumbnail)
@@ -28,8 +28,8 @@ func (d *Decoder) Thumbnail(data []byte, maxSide int) ([]byte, error) {
 	if p != nil {
 		return nil, &reject.File{Reason: p.Reason, Message: p.Message}
 	}
-	if in.Pixels() > MaxDecoded {
-		return nil, &reject.File{Reason: reject.TooManyPixels, Message: fmt.Sprintf("the image has %d × %d pixels; the limit for a thumbnail is %d megapixels", in.Width, in.Height, MaxDecoded>>20)}
+	if !in.decodable() {
+		return nil, &reject.File{Reason: reject.TooManyPixels, Message: fmt.Sprintf("the image has %d × %d pixels; the limit for a thumbnail is %d megapixels, half of it for a progressive JPEG with full colour", in.Width, in.Height, MaxDecoded>>20)}
 	}
 	defer limitDecodes(in)()
 	img, err := d.decode(data, in)
