@@ -56,6 +56,16 @@ it("brings a file from the disk to a downloaded model, live and without a reload
   expect(requests.filter((request) => request === `GET /v1/${version}`).length).toBe(asked);
   expect(statesBySSE<Version>(events, version).at(-1)).toBe("READY");
   expect(await page.getByRole("table", { name: "Examples of each class" }).getByRole("row").count()).toBeGreaterThan(1);
+
+  // Examples read back from the shards, of all and of one class.
+  const examples = page.getByRole("region", { name: "Examples", exact: true });
+  await examples.getByRole("img").first().waitFor();
+  const pictures = examples.getByRole("img");
+  expect(await pictures.count()).toBeGreaterThan(10);
+  expect(await pictures.first().evaluate((img: HTMLImageElement) => img.decode().then(() => img.naturalWidth))).toBeGreaterThan(1);
+  const className = (await pictures.first().getAttribute("alt")) ?? "";
+  await examples.getByRole("combobox", { name: "Class" }).selectOption(className);
+  await expect.poll(() => pictures.evaluateAll((all) => [...new Set(all.map((img) => img.getAttribute("alt")))])).toEqual([className]);
   await look("ready");
 
   // Train.

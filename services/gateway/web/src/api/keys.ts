@@ -5,6 +5,7 @@ export const keys = {
   versions: (dataset: string) => ["versions", dataset] as const,
   version: (name: string) => ["version", name] as const,
   rejections: (version: string) => ["rejections", version] as const,
+  examples: (version: string, split: string, className: string) => ["examples", version, split, className] as const,
   recipes: () => ["recipes"] as const,
   baseDatasets: () => ["baseDatasets"] as const,
   jobs: () => ["trainingJobs"] as const,

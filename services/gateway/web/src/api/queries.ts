@@ -89,6 +89,24 @@ export function useRejections(version: string, enabled: boolean) {
   });
 }
 
+/** Examples of a READY version, page by page. They don't change any more. */
+export function useExamples(version: string, split: string, className: string) {
+  return useInfiniteQuery({
+    queryKey: keys.examples(version, split, className),
+    staleTime: Infinity,
+    initialPageParam: "",
+    queryFn: ({ pageParam }) => {
+      const { name: parent, name_1: parent_1 } = versionPath(version);
+      return answer(
+        api.GET("/v1/datasets/{parent}/versions/{parent_1}/examples", {
+          params: { path: { parent, parent_1 }, query: { split, class: className, pageSize: 24, pageToken: pageParam } },
+        }),
+      );
+    },
+    getNextPageParam: ({ nextPageToken = "" }) => (nextPageToken === "" ? null : nextPageToken),
+  });
+}
+
 export function useRecipes() {
   return useQuery({
     queryKey: keys.recipes(),

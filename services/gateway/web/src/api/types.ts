@@ -9,6 +9,28 @@ export type ConversionOptions = Schemas["trainyard.ingest.v1.ConversionOptions"]
 export type ConversionProgress = Schemas["trainyard.ingest.v1.ConversionProgress"];
 export type SignedPart = Schemas["trainyard.ingest.v1.SignedPart"];
 export type Rejection = Schemas["trainyard.converter.v1.Rejection"];
+export type Example = Omit<Schemas["trainyard.converter.v1.Example"], "features"> & { features?: Feature[] };
+export type Image = Schemas["trainyard.converter.v1.Feature.Image"];
+/** What the gateway writes of a feature: one of the values, or none. JSON has no NaN and no infinity: they come as texts. */
+export interface Feature {
+  name?: string;
+  valueCount?: string;
+  ints?: Schemas["trainyard.converter.v1.Feature.Ints"];
+  floats?: { values?: (number | string)[] };
+  texts?: Schemas["trainyard.converter.v1.Feature.Texts"];
+  blobs?: Schemas["trainyard.converter.v1.Feature.Blobs"];
+  labels?: Schemas["trainyard.converter.v1.Feature.Labels"];
+  image?: Image;
+  boxes?: { boxes?: Box[] };
+  audio?: Schemas["trainyard.converter.v1.Feature.Audio"];
+}
+export interface Box {
+  xmin?: number | string;
+  ymin?: number | string;
+  xmax?: number | string;
+  ymax?: number | string;
+  class?: string;
+}
 export type Recipe = Schemas["trainyard.training.v1.Recipe"];
 export type Parameter = Schemas["trainyard.training.v1.Parameter"];
 export type BaseDataset = Schemas["trainyard.training.v1.BaseDataset"];

@@ -11,6 +11,7 @@ import { Card, Facts, Page } from "../ui/page";
 import { Scroll } from "../ui/scroll";
 import { StateBadge } from "../ui/state-badge";
 import { ConversionCard } from "./conversion-card";
+import { Examples } from "./examples";
 import { Rejections } from "./rejections";
 import { UploadCard } from "./upload-card";
 
@@ -69,6 +70,11 @@ function Body({ version }: { version: Version }) {
             <Splits version={version} />
           </Card>
         </div>
+      )}
+      {ready && (
+        <Card title="Examples">
+          <Examples version={version} />
+        </Card>
       )}
       {(version.rejectedCount ?? 0) > 0 && (
         <Card title="Files left out">
