@@ -48,6 +48,10 @@ func (Reader) Format() dataset.Format {
 // nameSays tells whether a file is meant to be TFRecord by its name.
 func nameSays(name string) bool {
 	base := strings.ToLower(path.Base(name))
+	switch path.Ext(base) {
+	case ".idx", ".index", ".json", ".txt", ".md", ".crc": // what lies beside records under their names
+		return false
+	}
 	return strings.Contains(base, "tfrec") || strings.HasSuffix(base, ".tfr")
 }
 
@@ -57,6 +61,8 @@ func mayBe(name string) bool {
 	switch path.Ext(base) {
 	case "", ".record", ".records", ".bin", ".data":
 		return true
+	case ".idx", ".index", ".json", ".txt", ".md", ".crc":
+		return false
 	}
 	return strings.Contains(base, "-of-")
 }
@@ -179,7 +185,7 @@ func (Reader) Features(index dataset.Index, stats *dataset.Stats) []dataset.Feat
 	if s.Inferred {
 		for i := range s.Features {
 			if slices.Contains(s.Images, s.Features[i].Name) {
-				s.Features[i] = picture.Feature(s.Features[i].Name, stats)
+				s.Features[i] = picture.FeatureOf(s.Features[i].Name, stats)
 			}
 		}
 	}
@@ -192,8 +198,17 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 	if err := json.Unmarshal(index.Schema, &e.schema); err != nil {
 		return nil, fmt.Errorf("read the schema of TFRecord files: %w", err)
 	}
-	e.pictures = make([]picture.Loaded, 0, len(e.schema.Images))
+	for _, name := range e.schema.Images {
+		e.names = append(e.names, picture.NamesOf(name))
+	}
+	e.pictures = make([]named, 0, len(e.schema.Images))
 	return e, nil
+}
+
+// named is an image and what it is counted as.
+type named struct {
+	picture.Loaded
+	names picture.Names
 }
 
 type encoder struct {
@@ -201,7 +216,8 @@ type encoder struct {
 	classes  int64
 	features []feature
 	loader   *picture.Loader
-	pictures []picture.Loaded
+	pictures []named
+	names    []picture.Names // of schema.Images
 }
 
 // Encode implements dataset.Encoder. The example's bytes are the record's; the images in it are inspected.
@@ -226,7 +242,7 @@ func (e *encoder) Encode(dst []byte, record dataset.Item, body dataset.Body, sta
 			label = int(f.first)
 			continue
 		}
-		for _, name := range e.schema.Images {
+		for n, name := range e.schema.Images {
 			if string(f.key) != name || f.kind != texts || f.count != 1 {
 				continue
 			}
@@ -234,11 +250,11 @@ func (e *encoder) Encode(dst []byte, record dataset.Item, body dataset.Body, sta
 			if err != nil {
 				return dst, err
 			}
-			e.pictures = append(e.pictures, p)
+			e.pictures = append(e.pictures, named{p, e.names[n]})
 		}
 	}
 	for _, p := range e.pictures {
-		p.Observe(stats)
+		p.ObserveAs(p.names, stats)
 	}
 	stats.AddExample(body.Size(), label)
 	return dst, nil

@@ -24,7 +24,7 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 		m := &e.members[i]
 		m.feature = f
 		m.loader = picture.NewLoader(opts)
-		m.extra = f.Name + "_orientation"
+		m.extra, m.names = f.Name+"_orientation", picture.NamesOf(f.Name)
 		if f.Kind == audio {
 			m.extra, m.value, m.shapeKey = f.Name+"_sample_rate", f.Name+"/value", f.Name+"/shape"
 			if f.Channels > 0 {
@@ -53,6 +53,7 @@ type member struct {
 	there                  bool
 	loader                 *picture.Loader
 	picture                picture.Loaded
+	names                  picture.Names // for the statistics
 	decoder                sound.Decoder
 	info                   sound.Info
 	place                  []byte
@@ -188,7 +189,7 @@ func (m *member) encode(to []tfrecord.Feature, record string) ([]tfrecord.Featur
 func (m *member) observe(stats *dataset.Stats) {
 	switch m.Kind {
 	case image:
-		m.picture.Observe(stats)
+		m.picture.ObserveAs(m.names, stats)
 	case audio:
 		stats.Observe("duration_seconds", float64(m.info.Frames)/float64(m.info.SampleRate))
 	case raw, label, text, object, integer:

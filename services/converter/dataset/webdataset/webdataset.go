@@ -159,7 +159,7 @@ func (Reader) Features(index dataset.Index, stats *dataset.Stats) []dataset.Feat
 		case i == s.Label:
 			features = append(features, dataset.ClassLabelFeature(f.Name, index.Classes))
 		case f.Kind == image:
-			features = append(features, picture.Feature(f.Name, stats), dataset.TensorFeature(f.Name+"_orientation", "int64"))
+			features = append(features, picture.FeatureOf(f.Name, stats), dataset.TensorFeature(f.Name+"_orientation", "int64"))
 		case f.Kind == audio:
 			features = append(features, dataset.AudioBytesFeature(f.Name, string(f.Type), f.SampleRate, f.Channels),
 				dataset.TensorFeature(f.Name+"_sample_rate", "int64"))
