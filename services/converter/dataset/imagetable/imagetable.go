@@ -10,6 +10,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/dataset/folder"
@@ -67,7 +70,7 @@ func (Reader) Detect(ctx context.Context, files dataset.Files) (dataset.Match, e
 		case isRejection(err):
 		case err != nil:
 			return m, err
-		case t.fits() && !isSubmission(t.path):
+		case t.fits() && !isSubmission(t.path) && (t.hasLabelName() || isMetadata(t.path) || !hasClassFolders(files)):
 			return dataset.Match{
 				Share: share(found, 1, files), Certain: true,
 				Why: fmt.Sprintf("images and a table, %s, whose column %q names them", t.path, t.pathName),
@@ -81,9 +84,16 @@ func share(found *images, tables int, files dataset.Files) float64 {
 	return float64(found.count+tables) / float64(files.Len())
 }
 
+// hasClassFolders tells whether the images have labels by their folders, so that a table which only lists them says less.
 func hasClassFolders(files dataset.Files) bool {
-	_, err := folder.Find(files, isImage).Classes(files, isImage, "")
-	return err == nil
+	classes, err := folder.Find(files, isImage).Classes(files, isImage, "")
+	return err == nil && slices.ContainsFunc(classes, func(c string) bool { return dataset.SplitNamed(c) == dataset.NoSplit })
+}
+
+// isMetadata tells whether a table has the name by which Hugging Face's ImageFolder finds it.
+func isMetadata(p string) bool {
+	name := path.Base(p)
+	return strings.TrimSuffix(name, path.Ext(name)) == "metadata"
 }
 
 // schema is Index.Schema.
@@ -93,12 +103,7 @@ type schema struct {
 }
 
 func (s *schema) dropped(f table.Field) bool {
-	for _, d := range s.Drop {
-		if d == f.Source {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.Drop, f.Source)
 }
 
 func schemaOf(index dataset.Index) (*schema, error) {

@@ -304,6 +304,11 @@ func (x *indexer) useFolders() bool { return len(x.folders) > 1 && x.inFolders =
 // finish makes the index of what the first pass saw.
 func (x *indexer) finish(s *table.Schema, classes []string, label string, chosen bool) (dataset.Index, *table.RowFeatures, error) {
 	main := x.tables[0]
+	if x.rows == 0 && chosen {
+		if _, err := table.LabelColumn(main.others(), label); err != nil {
+			return dataset.Index{}, nil, err
+		}
+	}
 	if x.rows == 0 {
 		return dataset.Index{}, nil, reject.New(reject.NoExamples, "No row of %s has an image of the archive and all that it needs beside. To mend it, %s", main.path, expected)
 	}

@@ -234,6 +234,13 @@ func (t *labelTable) label(wanted, split string) (name string, chosen bool, err 
 	return "", false, nil
 }
 
+// hasLabelName tells whether a column has a name that labels have.
+func (t *labelTable) hasLabelName() bool {
+	others := t.others()
+	i, err := table.LabelColumn(others, "")
+	return err == nil && i >= 0 || slices.ContainsFunc(others, func(n string) bool { return slices.Contains(moreLabels, strings.ToLower(n)) })
+}
+
 // splitColumn returns the column that may tell splits, or "".
 func (t *labelTable) splitColumn() string {
 	for _, name := range splitNames {
