@@ -172,6 +172,11 @@ func (x *Indexer) Add(ctx context.Context, f File, data io.ReaderAt) error {
 	return nil
 }
 
+// LeaveOut tells of a row behind those of the file that was added last.
+func (x *Indexer) LeaveOut(f File, reason reject.Reason, message string) {
+	x.leave(f, []*RowError{{Line: f.Line, Reason: reason, Message: message}})
+}
+
 // leave tells of rows that are left out. Rows are numbered by their lines, elements of an array by their order.
 func (x *Indexer) leave(f File, rows []*RowError) {
 	for _, e := range rows {
@@ -258,6 +263,9 @@ func (x *Indexer) Finish() (dataset.Index, error) {
 		return dataset.Index{}, err
 	}
 	names, columns, rows, label := all.columns()
+	if rows > 0 && len(names) == 0 {
+		return dataset.Index{}, reject.New(reject.NoExamples, "None of the %d rows has a value, so there is nothing to make examples of.", rows)
+	}
 	if x.chosen && label < 0 {
 		return dataset.Index{}, reject.New(reject.UnknownColumn, "There is no column %q for the label, or no row has a value in it. The columns are: %s.", x.wanted, quoteNames(all.allNames()))
 	}

@@ -6,6 +6,8 @@ package jsonl
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -152,8 +154,27 @@ func (Reader) Index(ctx context.Context, files dataset.Files, opts dataset.Optio
 		if err := x.Add(ctx, parts[n], data); err != nil {
 			return dataset.Index{}, err
 		}
+		if array {
+			cut, err := isCut(data, parts[n].Size)
+			if err != nil {
+				return dataset.Index{}, err
+			}
+			if cut {
+				x.LeaveOut(parts[n], reject.MalformedRow, "the array ends without its closing bracket, so the file seems to be cut; what may have followed is missing")
+			}
+		}
 	}
 	return x.Finish()
+}
+
+// isCut tells whether a file that is an array ends behind an element. One that ends within an element is told of by that.
+func isCut(data io.ReaderAt, size int64) (bool, error) {
+	end := make([]byte, min(size, 4096))
+	if _, err := data.ReadAt(end, size-int64(len(end))); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	end = bytes.TrimRight(end, space)
+	return len(end) > 0 && (end[len(end)-1] == '}' || end[len(end)-1] == ','), nil
 }
 
 // sampleNames adds the names in the first rows of a file.

@@ -32,6 +32,10 @@ func TestReader(t *testing.T) {
 			LeftOut: map[string]reject.Reason{"test.json#2": reject.MalformedRow}, Used: []string{"train.json", "test.json"},
 		},
 		{
+			Name: "an array that is cut", Files: []datasettest.File{file("a.json", "[{\"a\":1},\n{\"a\":2},\n")},
+			Labels: map[string]int{"a.json#1": -1, "a.json#2": -1}, LeftOut: map[string]reject.Reason{"a.json#3": reject.MalformedRow}, Used: []string{"a.json"},
+		},
+		{
 			Name: "rows left out with their lines",
 			Files: []datasettest.File{file("a.ndjson", `{"a":1}`+"\n"+`{"a":1`+"\n"+`[1]`+"\n"+`{"a":1,"a":2}`+"\n"+`{"a":"`+"\xff"+`"}`+"\n"+strings.Repeat(`{"a":`, 20)+"\n"+
 				`{"b":{"c":1},"b.c":2}`+"\n"+`{"b":{"c":1}}`+"\n")},
