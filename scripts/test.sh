@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests, from the fastest to the slowest kind: scripts/test.sh all, or one of go, python, processes, web, browser.
+# Runs the tests, from the fastest to the slowest kind: scripts/test.sh all, or one of go, fuzz, python, processes, web, browser.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -13,6 +13,12 @@ run_go() {
 	step "go test -race"
 	(cd services && "$root/scripts/with-postgres.sh" go test -race -timeout 15m ./...)
 	(cd gen && go build ./...)
+}
+
+# Every parser of what strangers send, for a moment; make fuzz does it for longer.
+run_fuzz() {
+	step "fuzzing"
+	scripts/fuzz.sh 2s
 }
 
 # The trainer, the shards as TensorFlow reads them, localcloud as boto3 and the aws command see it.
@@ -47,15 +53,16 @@ run_browser() {
 case ${1:-all} in
 all)
 	run_go
+	run_fuzz
 	run_python
 	run_web
 	run_processes
 	run_browser
 	step "all passed"
 	;;
-go | python | processes | web | browser) "run_$1" ;;
+go | fuzz | python | processes | web | browser) "run_$1" ;;
 *)
-	echo "usage: scripts/test.sh [all|go|python|processes|web|browser]" >&2
+	echo "usage: scripts/test.sh [all|go|fuzz|python|processes|web|browser]" >&2
 	exit 2
 	;;
 esac

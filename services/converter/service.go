@@ -10,6 +10,7 @@
 package converter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +24,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
+	"github.com/trainyard/trainyard/services/converter/archive"
 	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/grpcapi"
 	"github.com/trainyard/trainyard/services/converter/internal/tracker"
+	"github.com/trainyard/trainyard/services/converter/worker"
 	"github.com/trainyard/trainyard/services/internal/boot"
 	"github.com/trainyard/trainyard/services/internal/queue"
 	"go.uber.org/zap"
@@ -45,7 +48,36 @@ type Config struct {
 	LeaseEvery   time.Duration `help:"How often the lease of a conversion is renewed; below a third of ingest's lease." default:"8s"`
 	Worker       string        `help:"Binary of the worker processes; by default this one." type:"path"`
 	ShardBytes   int64         `help:"Size that shards are made for, in bytes." default:"134217728"`
+	Limits       Limits        `embed:""`
 	MaxAttempts  int           `help:"Tries after which a step whose worker crashes counts as failed. The queues' maxReceiveCount must be at least this." default:"5"`
+}
+
+// Limits bound what an upload may ask for, and what the worker processes that parse it may take. Zero values mean the defaults.
+type Limits struct {
+	MaxEntries       int           `help:"Entries of an archive, at most; 0 means 2,000,000. One takes about 100 bytes of a worker's memory."`
+	MaxRecordBytes   int64         `help:"Bytes of a file that becomes one example, at most; 0 means 64 MiB."`
+	MaxUnpackedBytes int64         `help:"Bytes of an upload when it is unpacked, at most; 0 means 16 TiB. Whatever it is, 100 times the upload and 256 MiB is the most."`
+	WorkerMemory     uint64        `help:"Memory of a worker process in bytes (RLIMIT_DATA); 0 means 1 GiB."`
+	WorkerCPU        time.Duration `help:"Processor time of a worker process; 0 means 4h."`
+	WorkerFiles      uint64        `help:"Files that a worker process may have open; 0 means 512."`
+	WorkerFileBytes  uint64        `help:"Bytes of a file that a worker process may write; 0 means 8 TiB."`
+}
+
+// archive are the limits of an upload.
+func (l Limits) archive() archive.Limits {
+	d := archive.DefaultLimits
+	return archive.Limits{
+		MaxEntries: cmp.Or(l.MaxEntries, d.MaxEntries), MaxRecordBytes: cmp.Or(l.MaxRecordBytes, d.MaxRecordBytes), MaxUnpacked: cmp.Or(l.MaxUnpackedBytes, d.MaxUnpacked),
+	}
+}
+
+// worker are the limits of a worker process.
+func (l Limits) worker() worker.Limits {
+	d := worker.DefaultLimits
+	return worker.Limits{
+		MemoryBytes: cmp.Or(l.WorkerMemory, d.MemoryBytes), CPUSeconds: cmp.Or(uint64(l.WorkerCPU.Seconds()), d.CPUSeconds),
+		OpenFiles: cmp.Or(l.WorkerFiles, d.OpenFiles), FileBytes: cmp.Or(l.WorkerFileBytes, d.FileBytes),
+	}
 }
 
 // Validate tells what is wrong with the configuration, and fills in what is zero.
@@ -64,6 +96,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxAttempts < 1 || c.LeaseEvery <= 0 || c.Workers < 0 {
 		return errors.New("converter: --max-attempts and --lease-every must be positive, --workers must not be negative")
+	}
+	if l := c.Limits; l.MaxEntries < 0 || l.MaxRecordBytes < 0 || l.MaxUnpackedBytes < 0 || l.WorkerCPU < 0 {
+		return errors.New("converter: --max-entries, --max-record-bytes, --max-unpacked-bytes and --worker-cpu must not be negative")
 	}
 	return nil
 }

@@ -174,7 +174,7 @@ func (u *unit) leaseOut() time.Duration { return 4 * u.cfg.LeaseEvery }
 func (u *unit) parent(c tracker.Conversion, sign func(context.Context, worker.SignRequest) (worker.Signed, error)) worker.Parent {
 	const slowest = 4 << 20 // Bytes a second: whoever reads the source slower than that hangs.
 	return worker.Parent{
-		Executable: u.cfg.Worker, Limits: worker.DefaultLimits, Sign: sign,
+		Executable: u.cfg.Worker, Limits: u.cfg.Limits.worker(), Sign: sign,
 		Deadline: time.Hour + time.Duration(c.SourceSize/slowest)*time.Second,
 	}
 }
@@ -227,6 +227,7 @@ func (u *unit) options(c tracker.Conversion, version *ingestv1.Version) (convert
 	if chosen.GetValidation() == ingestv1.ConversionOptions_FULL {
 		o.Validation = dataset.Full
 	}
+	o.Limits = u.cfg.Limits.archive()
 	o.FileName, o.LabelColumn, o.Stratify = version.GetFileName(), chosen.GetLabelColumn(), chosen.GetStratify()
 	if chosen.GetCompression() == ingestv1.ConversionOptions_GZIP {
 		o.Compression = convert.GZIP

@@ -21,7 +21,6 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/trainyard/trainyard/services/converter/archive"
 	"github.com/trainyard/trainyard/services/converter/source"
 )
 
@@ -29,6 +28,13 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "do-tasks" {
 		if err := doTasks(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "convert-by-ranges" { // See BenchmarkMemory.
+		if err := convertByRanges(os.Args[2], os.Args[3]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -188,7 +194,7 @@ func same(t *testing.T, how string, got, want *Output) {
 func inProcesses(t *testing.T, src source.Source, path string, opts Options, processes int) *Output {
 	t.Helper()
 	out := t.TempDir()
-	plan, err := makePlan(t.Context(), src, opts, out, archive.DefaultLimits, large)
+	plan, err := makePlan(t.Context(), src, opts, out, large)
 	if err != nil {
 		t.Fatal(err)
 	}

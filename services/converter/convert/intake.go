@@ -80,7 +80,7 @@ func (p *planner) Record(r dataset.Record) {
 	for i := range parts {
 		size += p.At(r.File + i).Size
 	}
-	if refused := p.limits.CheckRecord(p.At(r.File).Path, size); refused != nil {
+	if refused := p.opts.Limits.CheckRecord(p.At(r.File).Path, size); refused != nil {
 		for i := range parts {
 			if p.settle(r.File+i, leftOut) {
 				refused.Path = p.At(r.File + i).Path

@@ -322,6 +322,11 @@ func makeReport(p *Plan, m *Manifest, kept Tally, left reject.List) (Report, err
 	if sum := (Tally{kept.Files + r.LeftOut.Files, kept.Rows + r.LeftOut.Rows, kept.Annotations + r.LeftOut.Annotations}); sum != p.Found {
 		return r, fmt.Errorf("the account of the conversion doesn't add up: found %+v, kept %+v, left out %+v", p.Found, kept, r.LeftOut)
 	}
+	for _, c := range []*reject.Counts{&r.Reasons.Files, &r.Reasons.Rows, &r.Reasons.Annotations} {
+		if *c == nil {
+			*c = reject.Counts{}
+		}
+	}
 	if r.Files == nil {
 		r.Files = []reject.File{}
 	}

@@ -3,6 +3,7 @@ package convert
 import (
 	"regexp"
 
+	"github.com/trainyard/trainyard/services/converter/archive"
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/dataset/all"
 	"github.com/trainyard/trainyard/services/converter/reject"
@@ -30,6 +31,8 @@ type Options struct {
 	Validation     dataset.ValidationMode `json:"validation"`
 	ShardBytes     int64                  `json:"shard_bytes"`      // target size of a shard; at least MinShardBytes
 	MaxBadFraction float64                `json:"max_bad_fraction"` // 0..1; see the package comment
+
+	Limits archive.Limits `json:"limits"` // of the upload
 
 	FileName    string      `json:"file_name,omitempty"`    // of the upload; names a bare file
 	LabelColumn string      `json:"label_column,omitempty"` // of formats with columns; "" to find it by its name
@@ -70,6 +73,7 @@ func DefaultOptions(name string) Options {
 		Validation:     dataset.Structure,
 		ShardBytes:     DefaultShardBytes,
 		MaxBadFraction: 0.01,
+		Limits:         archive.DefaultLimits,
 	}
 }
 
@@ -96,6 +100,8 @@ func (o Options) Validate() error {
 		return invalid("The fraction of bad files is %v; it can be 0 to 1.", o.MaxBadFraction)
 	case o.Compression != NoCompression && o.Compression != GZIP:
 		return invalid("The compression is %q; it can be %s or nothing.", o.Compression, GZIP)
+	case o.Limits.MaxEntries < 1 || o.Limits.MaxRecordBytes < 1 || o.Limits.MaxUnpacked < 1:
+		return invalid("The limits %+v must all be above 0.", o.Limits)
 	case len(o.LabelColumn) > maxColumnName:
 		return invalid("The label column's name has %d bytes; the limit is %d.", len(o.LabelColumn), maxColumnName)
 	}

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/trainyard/trainyard/services/converter/archive"
 	"github.com/trainyard/trainyard/services/converter/source"
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
 )
@@ -71,7 +70,7 @@ func paddedPNG(n, size int) []byte {
 func run(t *testing.T, src source.Source, opts Options, sz sizing, workers int) (*Plan, *Output, map[string][]int) {
 	t.Helper()
 	dir := t.TempDir()
-	plan, err := makePlan(context.Background(), src, opts, dir, archive.DefaultLimits, sz)
+	plan, err := makePlan(context.Background(), src, opts, dir, sz)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +219,7 @@ func TestPlanIsAPureFunction(t *testing.T) {
 	src := sortedArchive(t, 20, 50, 300)
 	var plans [][]byte
 	for range 2 {
-		plan, err := makePlan(t.Context(), src, largeOptions(), t.TempDir(), archive.DefaultLimits, large)
+		plan, err := makePlan(t.Context(), src, largeOptions(), t.TempDir(), large)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +279,7 @@ func TestCut(t *testing.T) {
 }
 
 func TestPlanFileRefusesDamage(t *testing.T) {
-	plan, err := makePlan(t.Context(), sortedArchive(t, 5, 50, 300), largeOptions(), t.TempDir(), archive.DefaultLimits, large)
+	plan, err := makePlan(t.Context(), sortedArchive(t, 5, 50, 300), largeOptions(), t.TempDir(), large)
 	if err != nil {
 		t.Fatal(err)
 	}

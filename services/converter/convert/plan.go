@@ -160,7 +160,6 @@ type planner struct {
 	opts    Options
 	src     source.Source
 	listing *archive.Listing
-	limits  archive.Limits
 	scratch string
 	reader  dataset.Reader
 	index   dataset.Index
@@ -183,13 +182,13 @@ type planner struct {
 // MakePlan decides the conversion of src and leaves the plan file in the folder scratchDir. A compressed source is
 // unpacked there too, and is found there again by tasks that get the same folder. The caller closes the plan.
 func MakePlan(ctx context.Context, src source.Source, opts Options, scratchDir string) (*Plan, error) {
-	return makePlan(ctx, src, opts, scratchDir, archive.DefaultLimits, sizing{chunk: maxChunk, window: window})
+	return makePlan(ctx, src, opts, scratchDir, sizing{chunk: maxChunk, window: window})
 }
 
 // sizing lets tests plan small sources as if they were large.
 type sizing struct{ chunk, window int64 }
 
-func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir string, limits archive.Limits, sz sizing) (_ *Plan, err error) {
+func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir string, sz sizing) (_ *Plan, err error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
@@ -201,19 +200,19 @@ func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir s
 	}
 	plan.Source.Container = kind
 	if kind.Compressed() {
-		f, err := archive.Unpack(ctx, src, unpackedName(scratchDir, plan.Key), limits)
+		f, err := archive.Unpack(ctx, src, unpackedName(scratchDir, plan.Key), opts.Limits)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
 		src, kind, plan.Unpacked = f, kind.Unpacked(), f.Size()
 	}
-	p := &planner{ctx: ctx, opts: opts, src: src, limits: limits, scratch: scratchDir}
-	p.spill = spiller{name: spillName(scratchDir, plan.Key), limit: limits.Unpacked(src.Size())}
+	p := &planner{ctx: ctx, opts: opts, src: src, scratch: scratchDir}
+	p.spill = spiller{name: spillName(scratchDir, plan.Key), limit: opts.Limits.Unpacked(src.Size())}
 	defer func() { err = errors.Join(err, p.close()) }()
 	if kind == archive.Bare {
 		p.listing = archive.ListBare(src, opts.FileName)
-	} else if p.listing, err = archive.List(ctx, src, kind, limits); err != nil {
+	} else if p.listing, err = archive.List(ctx, src, kind, opts.Limits); err != nil {
 		return nil, err
 	}
 	if err := p.indexRecords(plan); err != nil {

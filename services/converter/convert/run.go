@@ -98,7 +98,7 @@ func RunTask(ctx context.Context, t Task) (*TaskResult, error) {
 		return nil, source.ErrChanged
 	}
 	if t.Plan.Source.Container.Compressed() {
-		f, err := archive.Unpack(ctx, t.Source, unpackedName(t.Scratch, t.Plan.Key), archive.DefaultLimits)
+		f, err := archive.Unpack(ctx, t.Source, unpackedName(t.Scratch, t.Plan.Key), t.Plan.Options.Limits)
 		if err != nil {
 			return nil, err
 		}
