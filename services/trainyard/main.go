@@ -28,6 +28,7 @@ Start a local suite with 'trainyard up'; then, in another terminal:
 type commands struct {
 	Up         upCommand         `cmd:"" help:"Run the whole suite on this machine, with its own S3, SQS and SageMaker."`
 	Push       pushCommand       `cmd:"" help:"Upload an archive or a folder as a new dataset version and wait until it is converted."`
+	Examples   examplesCommand   `cmd:"" help:"Print examples of a dataset version as they are in its shards."`
 	Train      trainCommand      `cmd:"" help:"Start a training job."`
 	Watch      watchCommand      `cmd:"" help:"Follow events as they happen."`
 	Pull       pullCommand       `cmd:"" help:"Download a trained model and check it."`

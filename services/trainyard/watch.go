@@ -98,7 +98,7 @@ func (c *getCommand) Run(ctx context.Context) error {
 
 type listCommand struct {
 	connection
-	Collection string `arg:"" help:"datasets, datasets/ID/versions, datasets/ID/versions/N/shards and …/rejections, formats, recipes, baseDatasets, trainingJobs, trainingJobs/ID/metrics, models or events."`
+	Collection string `arg:"" help:"datasets, datasets/ID/versions, datasets/ID/versions/N/shards, …/rejections and …/examples, formats, recipes, baseDatasets, trainingJobs, trainingJobs/ID/metrics, models or events."`
 	Limit      int    `help:"At most this many." default:"1000"`
 }
 
