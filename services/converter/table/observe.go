@@ -134,6 +134,9 @@ func newJSONObserver(label string) *jsonObserver {
 	return o
 }
 
+// isLabel tells whether it is the label's name. JSON allows empty names.
+func (o *jsonObserver) isLabel(name string) bool { return name == o.label && name != "" }
+
 func (o *jsonObserver) row(data []byte) (int32, *RowError) {
 	o.number++
 	o.seen = o.seen[:0]
@@ -143,7 +146,7 @@ func (o *jsonObserver) row(data []byte) (int32, *RowError) {
 	label := int32(noLabel)
 	if o.label != "" {
 		for i := range o.seen {
-			if s := &o.seen[i]; o.names[s.column] == o.label && s.kind != Null && len(s.text) > 0 {
+			if s := &o.seen[i]; o.isLabel(o.names[s.column]) && s.kind != Null && len(s.text) > 0 {
 				label = labelHash(s.text)
 			}
 		}
@@ -154,7 +157,7 @@ func (o *jsonObserver) row(data []byte) (int32, *RowError) {
 	o.rows++
 	for i := range o.seen {
 		s := &o.seen[i]
-		o.cols[s.column].value(s, limitFor(len(o.cols), o.names[s.column] == o.label))
+		o.cols[s.column].value(s, limitFor(len(o.cols), o.isLabel(o.names[s.column])))
 	}
 	return label, nil
 }
@@ -218,7 +221,7 @@ func (o *jsonObserver) merge(other observer) {
 		at[i] = j
 	}
 	for i := range p.names { // with the final number of columns, on which the limits depend
-		o.cols[at[i]].merge(&p.cols[i], limitFor(len(o.cols), p.names[i] == o.label))
+		o.cols[at[i]].merge(&p.cols[i], limitFor(len(o.cols), o.isLabel(p.names[i])))
 	}
 }
 
@@ -230,9 +233,9 @@ func (o *jsonObserver) columns() ([]string, []Column, int64, int) {
 	cols, label := make([]Column, 0, len(names)), -1
 	for i, n := range names {
 		c := o.cols[o.byName[n]]
-		c.values.check(limitFor(len(o.cols), n == o.label))
+		c.values.check(limitFor(len(o.cols), o.isLabel(n)))
 		cols = append(cols, c)
-		if n == o.label {
+		if o.isLabel(n) {
 			label = i
 		}
 	}

@@ -184,3 +184,10 @@ func TestEncodeAllocates(t *testing.T) {
 		}
 	}, data)
 }
+
+func FuzzReader(f *testing.F) {
+	for _, s := range []string{flowers, "a\n1\n2.5\n", "x;label\n1;yes\n2;No\n", "1,2\n3,\n", "\"a\nb\",c\n1,2\n", "a,b\n1\n\"x\"y,2\n3,4\n", "y\n+1\n-1\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { tabletest.Fuzz(t, Reader{}, "a.csv", data) })
+}

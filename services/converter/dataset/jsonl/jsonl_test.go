@@ -117,3 +117,20 @@ func TestEncodeAllocates(t *testing.T) {
 		}
 	}, data)
 }
+
+func FuzzReader(f *testing.F) {
+	for _, s := range []string{
+		`{"a":1}` + "\n" + `{"a":"x","b":[1,2]}` + "\n", `{"y":true}` + "\n" + `{"y":false}`, `{"a":[[1],[2,3]]}` + "\n" + `{"a":[]}`, `{"a":[1,2]}` + "\n" + `{"a":null}`,
+		`{"label":1,"a":[[1,2],[3,4]]}` + "\n" + `{"label":2,"a":[[1,2]]}`, `{"a":["x"]}` + "\n" + `{"a":[]}` + "\n[]\n", `{"":1}` + "\n{}\n",
+	} {
+		f.Add([]byte(s), false)
+		f.Add([]byte("["+strings.ReplaceAll(s, "\n", ",")+"]"), true)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, array bool) {
+		path := "a.jsonl"
+		if array {
+			path = "a.json"
+		}
+		tabletest.Fuzz(t, Reader{}, path, data)
+	})
+}

@@ -4,6 +4,7 @@ package tabletest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -125,4 +126,39 @@ func Text(v tfrecord.Value) string {
 		}
 	}
 	return fmt.Sprint(texts, v.Floats, v.Int64s)
+}
+
+// Fuzz converts any bytes as a file of the given path: it is refused with a reason, or each row that isn't left out by its line becomes an example.
+func Fuzz(t *testing.T, r dataset.RowReader, path string, data []byte) {
+	f := datasettest.File{Path: path, Data: data}
+	idx, found, err := Index(t, r, dataset.Options{}, f)
+	if err != nil {
+		if rejected := (*reject.Error)(nil); !errors.As(err, &rejected) {
+			t.Fatal(err)
+		}
+		return
+	}
+	if len(found.Blocks) == 0 {
+		return
+	}
+	e, err := r.NewEncoder(dataset.Options{}, idx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range found.Blocks {
+		n, block := 0, data[b.Offset:b.Offset+b.Size]
+		r.Rows(idx)(block, func(start, end int) {
+			n++
+			out, err := e.Encode(nil, dataset.Item{Path: path, Label: -1}, &Body{Row: block[start:end]}, &dataset.Stats{})
+			if err != nil {
+				t.Fatalf("%q: %v", block[start:end], err)
+			}
+			if _, err := tfrecord.ParseExample(out); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n != b.Rows {
+			t.Fatalf("%d rows, indexed %d", n, b.Rows)
+		}
+	}
 }
