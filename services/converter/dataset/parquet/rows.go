@@ -29,10 +29,10 @@ const (
 )
 
 // A file may become minOut bytes, or maxExpansion times its size if that is more. Runs and dictionaries shrink what repeats, so that
-// real files become some hundred times larger; a hostile one could a billion times.
+// real files become up to some hundred times larger; a hostile one could a billion times.
 const (
-	minOut       = 1 << 30
-	maxExpansion = 500
+	minOut       = 64 << 20
+	maxExpansion = 200
 )
 
 // rowReader puts rows together.
@@ -41,13 +41,14 @@ type rowReader struct {
 	columns []*chunkReader
 	row     []byte
 	out     int64 // bytes of all rows so far
+	most    int64 // that there may be
 	levels  []byte
 	values  []byte
 	large   int // bytes of the row at hand if they are more than the limit
 }
 
 func (f *file) rows(columns []planned) *rowReader {
-	r := &rowReader{file: f}
+	r := &rowReader{file: f, most: max(minOut, maxExpansion*f.size)}
 	held, unpack := &budget{}, &unpacker{}
 	buffer := min(max(readBuffers/len(f.leaves), readBuffer), 256<<10)
 	for i := range columns {
@@ -73,7 +74,6 @@ func (Reader) Transcode(ctx context.Context, in dataset.File, data io.ReaderAt, 
 
 // all calls row with all rows. An error of row comes back as it is.
 func (r *rowReader) all(ctx context.Context, row func([]byte) error) error {
-	limit := max(minOut, maxExpansion*r.file.size)
 	for g := range r.file.footer.RowGroups {
 		group := &r.file.footer.RowGroups[g]
 		for _, c := range r.columns {
@@ -83,8 +83,8 @@ func (r *rowReader) all(ctx context.Context, row func([]byte) error) error {
 			if err := r.next(ctx); err != nil {
 				return r.explain(err, g, i)
 			}
-			if r.out += int64(len(r.row)); r.out > limit {
-				return tooLarge(r.file.path, "its rows have more than %d bytes once they are unpacked, %d times its size", limit, limit/r.file.size)
+			if r.out += int64(len(r.row)); r.out > r.most {
+				return tooLarge(r.file.path, "its rows have more than %d bytes once they are unpacked, %d times its size", r.most, r.most/r.file.size)
 			}
 			if err := row(r.row); err != nil {
 				return err
