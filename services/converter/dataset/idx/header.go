@@ -75,8 +75,6 @@ func (l layout) rowBytes() int {
 	return n
 }
 
-func (l layout) equal(o layout) bool { return l.String() == o.String() }
-
 // String is the layout in words, such as uint8 28×28.
 func (l layout) String() string {
 	var b strings.Builder

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strconv"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -39,8 +40,10 @@ func TestParse(t *testing.T) {
 		{"every kind", someExample(), []feature{
 			{key: []byte("a"), kind: texts, count: 1}, {key: []byte("b"), kind: ints, count: 2, first: -1}, {key: []byte("c"), kind: floats, count: 1}, {key: []byte("d"), kind: ints},
 		}},
-		{"the later of two features with one name", append(unpacked(protowire.VarintType, 7), unpacked(protowire.VarintType, 9)...),
-			[]feature{{key: []byte("k"), kind: ints, count: 1, first: 9}}},
+		{
+			"the later of two features with one name", append(unpacked(protowire.VarintType, 7), unpacked(protowire.VarintType, 9)...),
+			[]feature{{key: []byte("k"), kind: ints, count: 1, first: 9}},
+		},
 		{"a float that isn't packed", unpacked(protowire.Fixed32Type, 0, 0, 0, 0), []feature{{key: []byte("k"), kind: floats, count: 1}}},
 		{"a number of 65 bits", unpacked(protowire.BytesType, 10, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2), nil},
 		{"a number cut off", unpacked(protowire.VarintType, 0x80), nil},
@@ -139,6 +142,22 @@ func FuzzFeaturesJSON(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSignaturesAreBounded: a file can have another set of features in each of its records; memory must not grow with them.
+func TestSignaturesAreBounded(t *testing.T) {
+	s := signatures{limit: 10}
+	var features []feature
+	for i := range 10 * maxSignatures {
+		example := tfrecord.AppendExample(nil, []tfrecord.Feature{tfrecord.Int64("k"+strconv.Itoa(i), 1)})
+		var problem string
+		if features, problem = parse(example, features); problem != "" {
+			t.Fatal(problem)
+		}
+		if sig, _ := s.of(features); (sig == nil) != (i >= maxSignatures) {
+			t.Fatalf("set %d of features: %v", i, sig)
+		}
+	}
 }
 
 // body implements dataset.Body.

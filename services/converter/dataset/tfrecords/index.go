@@ -299,6 +299,11 @@ func (x *indexer) settle() (dataset.Index, error) {
 	if classes {
 		s.Label = label
 	}
+	for _, f := range s.Features {
+		if class, _ := f.JSON["pythonClassName"].(string); strings.HasSuffix(class, ".Image") {
+			s.Images = append(s.Images, f.Name)
+		}
+	}
 	if s.Features == nil {
 		s.infer(contract, &x.sigs, names)
 	}

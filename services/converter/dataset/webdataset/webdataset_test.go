@@ -86,9 +86,12 @@ func TestConformance(t *testing.T) {
 		{
 			Name: "sounds, words and bytes without a label",
 			Files: []datasettest.File{
-				{Path: "x/1.wav", Data: wav(1, 2, 3)}, file("x/1.txt", "one"), file("x/1.npy", "\x93NUMPY"), file("x/1.id", "7"), pic("x/1.seg.png"),
-				{Path: "x/2.wav", Data: wav(4)}, file("x/2.txt", "two"), file("x/2.npy", ""), file("x/2.id", " -8\n"), pic("x/2.seg.png"),
-				{Path: "x/3.wav", Data: wav(4)}, file("x/3.txt", "\xff"), file("x/3.npy", ""), file("x/3.id", "1"), pic("x/3.seg.png"),
+				{Path: "x/1.wav", Data: wav(1, 2, 3)},
+				file("x/1.txt", "one"), file("x/1.npy", "\x93NUMPY"), file("x/1.id", "7"), pic("x/1.seg.png"),
+				{Path: "x/2.wav", Data: wav(4)},
+				file("x/2.txt", "two"), file("x/2.npy", ""), file("x/2.id", " -8\n"), pic("x/2.seg.png"),
+				{Path: "x/3.wav", Data: wav(4)},
+				file("x/3.txt", "\xff"), file("x/3.npy", ""), file("x/3.id", "1"), pic("x/3.seg.png"),
 			},
 			Labels:  map[string]int{"x/1.wav": -1, "x/2.wav": -1},
 			LeftOut: map[string]reject.Reason{"x/3.wav": reject.InvalidText},
