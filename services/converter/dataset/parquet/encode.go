@@ -23,7 +23,7 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 	e := &encoder{full: opts.Validation == dataset.Full}
 	for i := range s.Columns {
 		c := &s.Columns[i]
-		f := field{observed: c, lists: c.lists(), key: c.Key, isLabel: i == s.Label}
+		f := field{observed: c, key: c.Key, isLabel: i == s.Label}
 		names := c.Classes
 		if f.isLabel {
 			names = index.Classes
@@ -49,15 +49,15 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 				f.numbers[v] = int64(n)
 			}
 		}
-		if f.lists > 1 && c.Shape == nil {
+		if f.Lists > 1 && c.Shape == nil {
 			f.key += "/ragged_flat_values"
-			for l := range f.lists - 1 {
+			for l := range f.Lists - 1 {
 				f.lengths = append(f.lengths, fmt.Sprintf("%s/ragged_row_lengths_%d", c.Key, l))
 			}
 		}
-		if c.Missing != "" && f.lists > 1 {
+		if c.Missing != "" && f.Lists > 1 {
 			f.missing = c.Missing + "/ragged_flat_values"
-			for l := range f.lists - 1 {
+			for l := range f.Lists - 1 {
 				f.missingLengths = append(f.missingLengths, fmt.Sprintf("%s/ragged_row_lengths_%d", c.Missing, l))
 			}
 		} else {
@@ -84,7 +84,6 @@ const (
 // field is a column in the encoder, and what the row at hand has in it.
 type field struct {
 	*observed
-	lists   int
 	key     string
 	lengths []string // keys of the row lengths
 	missing string
@@ -136,7 +135,7 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 		if !e.walk.next(&f.column) {
 			return dst, malformed(item.Path)
 		}
-		if f.lists > 0 {
+		if f.Lists > 0 {
 			err = e.list(f, item.Path)
 		} else {
 			err = e.scalar(f, item.Path)
@@ -163,7 +162,7 @@ func malformed(path string) error {
 
 func (f *field) observe(stats *dataset.Stats) {
 	switch {
-	case f.Kind == kindNothing || f.Kind == kindPath || f.lists > 0:
+	case f.Kind == kindNothing || f.Kind == kindPath || f.Lists > 0:
 	case f.absent:
 		stats.Count(table.StatMissing, f.Key)
 	case f.isLabel:

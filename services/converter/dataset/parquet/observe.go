@@ -77,7 +77,7 @@ func newObserver(columns []column, opts dataset.Options) (*observer, error) {
 		return nil, err
 	}
 	for i := range columns {
-		if columns[i].Kind == kindText && columns[i].lists() == 0 && !columns[i].Plain {
+		if columns[i].Kind == kindText && columns[i].Lists == 0 && !columns[i].Plain {
 			o.seen[i].most = table.MaxCategories
 		}
 	}
@@ -109,12 +109,12 @@ func findLabel(columns []column, wanted string) (int, error) {
 		if err != nil {
 			return -1, err
 		}
-		if c := &columns[i]; !canLabel(c) && (c.Kind != kindFloat || c.lists() > 0) {
+		if c := &columns[i]; !canLabel(c) && (c.Kind != kindFloat || c.Lists > 0) {
 			return -1, reject.New(reject.InvalidOptions, "The column %q can't be the label: it is %s, and a label is text, a whole number or bool.", c.Key, c.describe())
 		}
 		return i, nil
 	}
-	classLabel := func(c *column) bool { return c.Names != nil && c.lists() == 0 }
+	classLabel := func(c *column) bool { return c.Names != nil && c.Lists == 0 }
 	if i, err := find(classLabel); i >= 0 || err != nil {
 		return i, err
 	}
@@ -126,7 +126,7 @@ func findLabel(columns []column, wanted string) (int, error) {
 
 // canLabel tells whether a column has the type of a label.
 func canLabel(c *column) bool {
-	return c.lists() == 0 && c.About == "" && (c.Kind == kindText || c.Kind == kindInt || c.Kind == kindBool)
+	return c.Lists == 0 && c.About == "" && (c.Kind == kindText || c.Kind == kindInt || c.Kind == kindBool)
 }
 
 // observe learns from a row and returns a number that stands for its label.
@@ -143,7 +143,7 @@ func (o *observer) observe(row []byte) int32 {
 			return -1 // can't be: these are our own rows
 		}
 		s.missing = s.missing || o.walk.missing
-		if lists := c.lists(); lists > 0 {
+		if lists := c.Lists; lists > 0 {
 			s.measure(&o.walk, lists)
 			continue
 		}
@@ -376,5 +376,5 @@ func (c *column) describe() string {
 	if c.About != "" {
 		s += " (" + c.About + ")"
 	}
-	return strings.Repeat("list of ", c.lists()) + s
+	return strings.Repeat("list of ", c.Lists) + s
 }

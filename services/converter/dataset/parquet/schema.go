@@ -136,20 +136,12 @@ type segment struct {
 type column struct {
 	Key      string    `json:"key"` // in the example; the names of the segments
 	Segments []segment `json:"segments"`
+	Lists    int       `json:"lists,omitempty"` // that its values lie in
 	Kind     kind      `json:"kind"`
 	Type     string    `json:"type,omitempty"` // TFDS's dtype of numbers
 	About    string    `json:"about,omitempty"`
 	Names    []string  `json:"names,omitempty"` // of a Hugging Face ClassLabel, whose values are indices of them
 	Plain    bool      `json:"plain,omitempty"` // Hugging Face's metadata say that it is text, not a class
-}
-
-// lists is how many lists the column's values lie in.
-func (c *column) lists() int {
-	n := 0
-	for _, s := range c.Segments {
-		n += s.Lists
-	}
-	return n
 }
 
 // planned is a column of one file: how its values are read.
@@ -300,7 +292,7 @@ func (p *planner) leaf(n *node, at place, feature json.RawMessage) error {
 
 func (p *planner) add(c planned, at place) {
 	c.Segments = append(slices.Clone(at.segments), segment{at.name, at.lists})
-	c.defs = at.defs
+	c.defs, c.Lists = at.defs, len(at.defs)
 	names := make([]string, len(c.Segments))
 	for i, s := range c.Segments {
 		names[i] = s.Name

@@ -35,7 +35,7 @@ func (w *walker) start(row []byte) bool {
 
 // next reads a column. It returns false if the row isn't what Transcode makes.
 func (w *walker) next(c *column) bool {
-	if c.lists() > 0 {
+	if c.Lists > 0 {
 		return w.list(c)
 	}
 	if len(w.rest) == 0 || w.rest[0] > 1 {
@@ -80,7 +80,7 @@ func (w *walker) list(c *column) bool {
 	entries := int(count) //nolint:gosec // within the row
 	w.rest = w.rest[n:]
 	w.rep, w.depth, w.rest = w.rest[:entries], w.rest[entries:2*entries], w.rest[2*entries:]
-	lists := c.lists()
+	lists := c.Lists
 	w.missing = false
 	w.ints, w.floats, w.values, w.absent = w.ints[:0], w.floats[:0], w.values[:0], w.absent[:0]
 	for len(w.lengths) < lists-1 {
