@@ -4,6 +4,7 @@ package all
 import (
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/dataset/audiofolder"
+	"github.com/trainyard/trainyard/services/converter/dataset/coco"
 	"github.com/trainyard/trainyard/services/converter/dataset/csvfile"
 	"github.com/trainyard/trainyard/services/converter/dataset/idx"
 	"github.com/trainyard/trainyard/services/converter/dataset/imagefolder"
@@ -11,7 +12,9 @@ import (
 	"github.com/trainyard/trainyard/services/converter/dataset/jsonl"
 	"github.com/trainyard/trainyard/services/converter/dataset/parquet"
 	"github.com/trainyard/trainyard/services/converter/dataset/tfrecords"
+	"github.com/trainyard/trainyard/services/converter/dataset/voc"
 	"github.com/trainyard/trainyard/services/converter/dataset/webdataset"
+	"github.com/trainyard/trainyard/services/converter/dataset/yolo"
 )
 
 // Readers returns the formats. Where two fit an upload equally well the earlier one is taken.
@@ -21,6 +24,9 @@ func Readers() []dataset.Reader {
 		idx.Reader{},
 		webdataset.Reader{},
 		parquet.Reader{},
+		coco.Reader{},
+		voc.Reader{},
+		yolo.Reader{},
 		imagetable.Reader{},
 		imagefolder.Reader{},
 		audiofolder.Reader{},
