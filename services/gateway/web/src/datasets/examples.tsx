@@ -37,7 +37,7 @@ export function Examples({ version }: { version: Version }) {
         <ClassFilter version={version} value={className} onChange={setClassName} />
       </Group>
       {query.error && <ErrorNote title="Can't show examples" error={query.error} onRetry={() => void query.refetch()} />}
-      {!query.error && waiting && <Loader aria-label="Loading examples" />}
+      {!query.error && waiting && <Loader role="status" aria-label="Loading examples" />}
       {!query.error && !waiting && examples.length === 0 && <Text size="sm">No example is of this split and class.</Text>}
       {examples.some(pictureOf) ? <Grid examples={examples} /> : examples.length > 0 && <Rows examples={examples} />}
       {examples.length > 0 && query.hasNextPage && (
