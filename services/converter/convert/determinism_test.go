@@ -49,6 +49,7 @@ func doTasks(args []string) error {
 	planPath, srcPath, out := args[0], args[1], args[2]
 	first, _ := strconv.Atoi(args[3])
 	step, _ := strconv.Atoi(args[4])
+	wait := len(args) > 5
 	file, err := source.OpenFile(planPath)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func doTasks(args []string) error {
 	}
 	defer os.RemoveAll(scratchDir)
 	for i := first; i < len(plan.Tasks); i += step {
-		r, err := RunTask(context.Background(), Task{Plan: plan, Index: i, Source: src, Scratch: scratchDir, Sink: tellingSink{DirSink{out}}})
+		r, err := RunTask(context.Background(), Task{Plan: plan, Index: i, Source: src, Scratch: scratchDir, Sink: tellingSink{DirSink{out}, wait}})
 		if err != nil {
 			return err
 		}
@@ -82,11 +83,17 @@ func doTasks(args []string) error {
 	return nil
 }
 
-// tellingSink says that a shard is made, before it is handed over.
-type tellingSink struct{ DirSink }
+// tellingSink says that a shard is made, before it is handed over, and may wait to be killed then.
+type tellingSink struct {
+	DirSink
+	wait bool
+}
 
 func (s tellingSink) Put(ctx context.Context, file MetadataFile, path string) error {
 	fmt.Println("made", file.Name)
+	if s.wait {
+		select {}
+	}
 	return s.DirSink.Put(ctx, file, path)
 }
 
@@ -203,10 +210,11 @@ func inProcesses(t *testing.T, src source.Source, path string, opts Options, pro
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := func(first int) *exec.Cmd {
-		return exec.CommandContext(t.Context(), self, "do-tasks", plan.Path(), path, out, strconv.Itoa(first), strconv.Itoa(processes)) //nolint:gosec // This binary.
+	command := func(first int, more ...string) *exec.Cmd {
+		args := append([]string{"do-tasks", plan.Path(), path, out, strconv.Itoa(first), strconv.Itoa(processes)}, more...)
+		return exec.CommandContext(t.Context(), self, args...) //nolint:gosec // This binary.
 	}
-	killed := command(0)
+	killed := command(0, "wait")
 	said, err := killed.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -1,13 +1,17 @@
 package convert
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -37,16 +41,7 @@ func sortedArchive(t *testing.T, classes, perClass, size int) *source.File {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join(t.TempDir(), "source.zip")
-	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	src, err := source.OpenFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { src.Close() })
-	return src
+	return written(t, func(f io.Writer) error { _, err := f.Write(b.Bytes()); return err })
 }
 
 // paddedPNG is structurally sound, which is all that conversion asks for.
@@ -116,28 +111,85 @@ func largeOptions() Options {
 
 func TestShufflingMixesClasses(t *testing.T) {
 	const classes = 100
-	src := sortedArchive(t, classes, 400, 1000)
-	opts := largeOptions()
-	opts.Splits = Fractions{Train: 0.8, Validation: 0.1, Test: 0.1}
-	plan, out, labels := run(t, src, opts, large, 0)
-	if len(plan.Tasks) < 3 {
-		t.Fatalf("%d tasks; the test wants several", len(plan.Tasks))
+	for name, src := range map[string]source.Source{
+		"a zip": sortedArchive(t, classes, 400, 1000), "a tar.gz": sortedTarGzip(t, classes, 400, 1000), "rows": sortedTable(t, classes, 800),
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts, sz := largeOptions(), large
+			opts.FileName = "rows.csv"
+			if name == "rows" { // So few rows are several tasks only of thick splits, and a window of them should hold some dozens of blocks.
+				opts.Splits, sz.window = Fractions{Train: 0.4, Validation: 0.3, Test: 0.3}, 3<<20
+			}
+			plan, out, labels := run(t, src, opts, sz, 0)
+			if len(plan.Tasks) < 2 {
+				t.Fatalf("%d tasks; the test wants several", len(plan.Tasks))
+			}
+			for name, ls := range labels {
+				// Any 1,000 consecutive records hold at least 25 classes.
+				for start := 0; start+1000 <= len(ls); start += 50 {
+					if n := distinctOf(ls[start : start+1000]); n < 25 {
+						t.Errorf("%s: records %d to %d hold %d classes", name, start, start+1000, n)
+					}
+				}
+			}
+			if name == "rows" {
+				return // A block of rows goes to one task, and holds many: chance alone would spread them more evenly.
+			}
+			// Each shard's shares of the classes differ from the whole's by no more than chance explains: the chi-square of
+			// each has 99 degrees of freedom, and the most extreme of a few dozen stays below the quantile of 1 in 100,000.
+			for _, s := range out.Manifest.Shards {
+				if x := chiSquare(labels[s.Name], classes); x > chiSquareLimit(classes-1, 4.265) {
+					t.Errorf("%s: chi-square %.0f of %d records", s.Name, x, s.Examples)
+				}
+			}
+		})
 	}
-	for name, ls := range labels {
-		// Any 1,000 consecutive records hold at least 25 classes.
-		for start := 0; start+1000 <= len(ls); start += 50 {
-			if n := distinctOf(ls[start : start+1000]); n < 25 {
-				t.Errorf("%s: records %d to %d hold %d classes", name, start, start+1000, n)
+}
+
+// sortedTarGzip is the same as sortedArchive in a tar.gz.
+func sortedTarGzip(t *testing.T, classes, perClass, size int) *source.File {
+	t.Helper()
+	return written(t, func(w io.Writer) error {
+		z := gzip.NewWriter(w)
+		archive := tar.NewWriter(z)
+		for i := range classes * perClass {
+			data := paddedPNG(i, size)
+			if err := archive.WriteHeader(&tar.Header{Name: fmt.Sprintf("c%03d/%05d.png", i/perClass, i%perClass), Size: int64(len(data)), Mode: 0o644}); err != nil {
+				return err
+			}
+			if _, err := archive.Write(data); err != nil {
+				return err
 			}
 		}
-	}
-	// Each shard's shares of the classes differ from the whole's by no more than chance explains: the chi-square of
-	// each has 99 degrees of freedom, and the most extreme of a few dozen stays below the quantile of 1 in 100,000.
-	for _, s := range out.Manifest.Shards {
-		if x := chiSquare(labels[s.Name], classes); x > chiSquareLimit(classes-1, 4.265) {
-			t.Errorf("%s: chi-square %.0f of %d records", s.Name, x, s.Examples)
+		return errors.Join(archive.Close(), z.Close())
+	})
+}
+
+// sortedTable is a CSV file sorted by class.
+func sortedTable(t *testing.T, classes, perClass int) *source.File {
+	t.Helper()
+	return written(t, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, "number,text,label")
+		for i := range classes * perClass {
+			_, err = fmt.Fprintf(w, "%d,some words that are the text of row %d,c%03d\n", i, i, i/perClass)
 		}
+		return err
+	})
+}
+
+func written(t *testing.T, write func(io.Writer) error) *source.File {
+	t.Helper()
+	var b bytes.Buffer
+	name := filepath.Join(t.TempDir(), "source")
+	if err := errors.Join(write(&b), os.WriteFile(name, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
 	}
+	src, err := source.OpenFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { src.Close() })
+	return src
 }
 
 func distinctOf(ls []int) int {

@@ -247,6 +247,8 @@ type worker struct {
 	buf      []byte
 	extent   []byte // of the record at hand, if it isn't in the window
 	body     body   // of the record at hand
+
+	made, read int64 // examples and bytes that progress doesn't know of yet
 }
 
 // body is the data of the record at hand.
@@ -360,9 +362,9 @@ func (w *worker) encode(ctx context.Context, b *windowBuffer, shardIndex int) er
 func (w *worker) encodeOne(s *shard, item dataset.Item) error {
 	rec, start := w.body.record, len(w.buf)
 	if rec.rows > 0 {
-		w.bytes.Add(int64(len(w.body.row)))
+		w.read += int64(len(w.body.row))
 	} else {
-		w.bytes.Add(rec.extent())
+		w.read += rec.extent()
 	}
 	var err error
 	w.buf, err = w.encoder.Encode(tfrecord.Begin(w.buf), item, &w.body, &s.stats)
@@ -393,7 +395,7 @@ func (w *worker) encodeOne(s *shard, item dataset.Item) error {
 		s.rows++
 	}
 	s.annotations += int64(rec.annotations)
-	w.examples.Add(1)
+	w.made++
 	return nil
 }
 
@@ -431,6 +433,9 @@ func (w *worker) extentOf(ctx context.Context, c *taskChunk, rec *taskRecord) ([
 }
 
 func (w *worker) flush(s *shard) error {
+	w.examples.Add(w.made)
+	w.bytes.Add(w.read)
+	w.made, w.read = 0, 0
 	err := s.write(w.buf)
 	w.buf = w.buf[:0]
 	if cap(w.buf) > keepBytes {

@@ -1,10 +1,6 @@
 package dataset
 
-import (
-	"maps"
-	"math"
-	"slices"
-)
+import "math"
 
 // Stats are what was seen of the records of one split. They add up: the statistics of a dataset are
 // the sum of those of its shards, whatever the number of workers.
@@ -29,35 +25,39 @@ func (s *Stats) TakeLabels() []int32 {
 
 // Number sums up one numeric property. Sum is exact while the values are whole and the sum is below 2^53.
 type Number struct {
-	Count   int64           `json:"count"`
-	Min     float64         `json:"min"`
-	Max     float64         `json:"max"`
-	Sum     float64         `json:"sum"`
-	Buckets map[int32]int64 `json:"buckets"` // see bucket
+	Count   int64   `json:"count"`
+	Min     float64 `json:"min"`
+	Max     float64 `json:"max"`
+	Sum     float64 `json:"sum"`
+	First   int32   `json:"first"`   // bucket of the first count
+	Buckets []int64 `json:"buckets"` // how many values are in each bucket from First on; see bucket
 }
 
-// Values are counted in buckets that grow by 2 %, so that quantiles are right to 1 % and sketches of two parts add
-// up, in any order, to the sketch of the whole (Masson, Rim, Lee: DDSketch, 2019). Bucket 0 holds zero, and what is
-// nearer to it than 1e-9; negative values have the negated bucket of their magnitude.
+// Values are counted in buckets, 32 of equal width between one power of two and the next, so that quantiles are right to 1.6 % and the
+// sketches of two parts add up, in any order, to the sketch of the whole (as in Masson, Rim, Lee: DDSketch, 2019). A bucket is the
+// upper bits of the value's binary form. Bucket 0 holds what is nearer to zero than 2^-40; magnitudes beyond 2^64 share the
+// last one; negative values have the negated bucket of their magnitude.
 const (
-	gamma      = 1.02
-	bucketBias = 2000 // above log(1e-9)/log(gamma), so that every magnitude has a bucket above 0
+	mantissaBits = 5
+	leastValue   = 0x1p-40
+	mostValue    = 0x1p64
 )
 
-var logGamma = math.Log(gamma)
+var leastBits = int64(math.Float64bits(leastValue) >> (52 - mantissaBits)) //nolint:gosec // a positive number
 
 func bucket(v float64) int32 {
-	m := math.Abs(v)
-	if !(m >= 1e-9) { // zero, tiny or not a number
+	m := min(math.Abs(v), mostValue)
+	if m < leastValue {
 		return 0
 	}
-	b := int32(math.Ceil(math.Log(min(m, math.MaxFloat64))/logGamma)) + bucketBias
+	b := int32(int64(math.Float64bits(m)>>(52-mantissaBits)) - leastBits + 1) //nolint:gosec // at most 105 octaves
 	if v < 0 {
 		return -b
 	}
 	return b
 }
 
+// bucketValue is the middle of a bucket.
 func bucketValue(b int32) float64 {
 	switch {
 	case b == 0:
@@ -65,15 +65,69 @@ func bucketValue(b int32) float64 {
 	case b < 0:
 		return -bucketValue(-b)
 	}
-	return 2 * math.Pow(gamma, float64(b-bucketBias)) / (1 + gamma) // the middle, relative to both ends
+	edge := func(b int32) float64 {
+		return math.Float64frombits(uint64(int64(b)+leastBits-1) << (52 - mantissaBits)) //nolint:gosec // positive
+	}
+	return (edge(b) + edge(b+1)) / 2
 }
 
-// Quantile returns the value below which a share of q of the values lie, right to 1 %.
+// Observe notes a value. What isn't finite is not noted.
+func (n *Number) Observe(v float64) {
+	if v-v != 0 { // infinite, or not a number
+		return
+	}
+	if n.Count == 0 {
+		n.Min, n.Max = v, v
+	}
+	n.Count++
+	n.Min, n.Max, n.Sum = min(n.Min, v), max(n.Max, v), n.Sum+v
+	n.count(bucket(v), 1)
+}
+
+func (n *Number) count(b int32, times int64) {
+	i := int(b - n.First)
+	if uint(i) >= uint(len(n.Buckets)) { //nolint:gosec // a negative one is out of range too
+		n.reach(b)
+		i = int(b - n.First)
+	}
+	n.Buckets[i] += times
+}
+
+// reach makes room for a bucket.
+func (n *Number) reach(b int32) {
+	switch {
+	case len(n.Buckets) == 0:
+		n.First, n.Buckets = b, make([]int64, 1)
+	case b < n.First:
+		n.Buckets = append(make([]int64, n.First-b, int(n.First-b)+len(n.Buckets)), n.Buckets...)
+		n.First = b
+	default:
+		n.Buckets = append(n.Buckets, make([]int64, int(b-n.First)+1-len(n.Buckets))...)
+	}
+}
+
+// Merge adds the values of another number to this one's.
+func (n *Number) Merge(o *Number) {
+	if o.Count == 0 {
+		return
+	}
+	if n.Count == 0 {
+		n.Min, n.Max = o.Min, o.Max
+	}
+	n.Count, n.Min, n.Max, n.Sum = n.Count+o.Count, min(n.Min, o.Min), max(n.Max, o.Max), n.Sum+o.Sum
+	for i, c := range o.Buckets {
+		if c > 0 {
+			n.count(o.First+int32(i), c) //nolint:gosec // a few thousand
+		}
+	}
+}
+
+// Quantile returns the value below which a share of q of the values lie, right to 1.6 %.
 func (n *Number) Quantile(q float64) float64 {
 	rank, seen := int64(q*float64(n.Count-1)), int64(0)
-	for _, b := range slices.Sorted(maps.Keys(n.Buckets)) {
-		if seen += n.Buckets[b]; seen > rank {
-			return min(max(bucketValue(b), n.Min), n.Max)
+	for i, c := range n.Buckets {
+		if seen += c; seen > rank {
+			return min(max(bucketValue(n.First+int32(i)), n.Min), n.Max) //nolint:gosec // a few thousand
 		}
 	}
 	return n.Max
@@ -86,7 +140,7 @@ func (n *Number) Histogram(bins int) []int64 {
 	for b, c := range n.Buckets {
 		i := 0
 		if width > 0 {
-			i = int((min(max(bucketValue(b), n.Min), n.Max) - n.Min) / width)
+			i = int((min(max(bucketValue(n.First+int32(b)), n.Min), n.Max) - n.Min) / width) //nolint:gosec // a few thousand
 		}
 		counts[min(max(i, 0), bins-1)] += c
 	}
@@ -115,23 +169,21 @@ func (s *Stats) AddObject(label int) {
 	s.labels = append(s.labels, int32(label)) //nolint:gosec // as above
 }
 
-// Observe notes a value of a numeric property. What isn't finite is not noted.
-func (s *Stats) Observe(name string, v float64) {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return
-	}
+// Number is a numeric property, to observe values of.
+func (s *Stats) Number(name string) *Number {
 	n := s.Numbers[name]
 	if n == nil {
 		if s.Numbers == nil {
 			s.Numbers = make(map[string]*Number)
 		}
-		n = &Number{Min: v, Max: v, Buckets: make(map[int32]int64)}
+		n = &Number{}
 		s.Numbers[name] = n
 	}
-	n.Count++
-	n.Buckets[bucket(v)]++
-	n.Min, n.Max, n.Sum = min(n.Min, v), max(n.Max, v), n.Sum+v
+	return n
 }
+
+// Observe notes a value of a numeric property. What isn't finite is not noted.
+func (s *Stats) Observe(name string, v float64) { s.Number(name).Observe(v) }
 
 // Count notes a value of a property that has few values.
 func (s *Stats) Count(name, value string) { s.count(name, value, 1) }
@@ -163,19 +215,7 @@ func (s *Stats) Merge(o *Stats) {
 		s.Objects[label] += n
 	}
 	for name, n := range o.Numbers {
-		if s.Numbers == nil {
-			s.Numbers = make(map[string]*Number)
-		}
-		if t := s.Numbers[name]; t == nil {
-			sum := *n
-			sum.Buckets = maps.Clone(n.Buckets)
-			s.Numbers[name] = &sum
-		} else {
-			t.Count, t.Min, t.Max, t.Sum = t.Count+n.Count, min(t.Min, n.Min), max(t.Max, n.Max), t.Sum+n.Sum
-			for b, c := range n.Buckets {
-				t.Buckets[b] += c
-			}
-		}
+		s.Number(name).Merge(n)
 	}
 	for name, values := range o.Counts {
 		for value, n := range values {
