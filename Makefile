@@ -12,7 +12,7 @@ web := services/gateway/web
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 .PHONY: web
 web: ## Build the page into the gateway
@@ -60,12 +60,27 @@ fuzz: ## Fuzz the parsers, 30 s each
 	scripts/fuzz.sh 30s
 
 .PHONY: bench-convert
-bench-convert: ## Converting a gigabyte of images, against the least that each container asks for
-	cd services && TMPDIR=$${BENCH_DIR:-/dev/shm} go test ./converter/convert -run '^$$' -bench "^BenchmarkConvert$$$$" -benchtime 1x -timeout 30m
+bench-convert: bench-images bench-s3 bench-tables bench-peers ## All benchmarks of conversions, of a gigabyte each; BENCH_DIR says where
 
-.PHONY: bench-memory
-bench-memory: ## Peak memory of converting 20 GB as zip and tar.gz; BENCH_GB for less; wants 45 GB of disk in BENCH_DIR
-	cd services && TMPDIR=$${BENCH_DIR:-/tmp} go test ./converter/convert -run '^$$' -bench '^BenchmarkMemory$$' -benchtime 1x -timeout 60m
+bench_dir = TMPDIR=$${BENCH_DIR:-/dev/shm}
+
+.PHONY: bench-images
+bench-images: ## Images in several containers, against the least that each asks for
+	cd services && $(bench_dir) go test ./converter/convert -run '^$$' -bench '^BenchmarkConvert$$' -benchtime 1x -timeout 30m
+
+.PHONY: bench-s3
+bench-s3: ## By ranges from localcloud, against one plain download; through S3 and SQS, against the bare conversion
+	cd services && $(bench_dir) go test ./converter -run '^$$' -bench '^BenchmarkS3$$' -benchtime 1x -timeout 30m
+
+.PHONY: bench-tables
+bench-tables: ## CSV, JSON lines and Parquet, against parsing only
+	cd services && $(bench_dir) go test ./converter/convert -run '^$$' -bench '^BenchmarkTables$$' -benchtime 1x -timeout 30m
+
+.PHONY: bench-peers
+bench-peers: ## Images in a zip, against TensorFlow, tfrecord, webdataset and array_record
+	scripts/install-bench.sh
+	cd services && go build -o ../bin/convert-local ./converter/cmd/convert-local
+	$(bench_dir) .venv-bench/bin/python services/converter/bench/peers.py bin/convert-local
 
 .PHONY: bench-tfrecord
 bench-tfrecord: ## Writing and reading TFRecords in memory
@@ -73,4 +88,4 @@ bench-tfrecord: ## Writing and reading TFRecords in memory
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
-	rm -rf bin .cache .venv $(web)/dist $(web)/node_modules scripts/tools/node_modules
+	rm -rf bin .cache .venv .venv-bench $(web)/dist $(web)/node_modules scripts/tools/node_modules
