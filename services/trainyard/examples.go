@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -13,8 +12,6 @@ import (
 	"unicode"
 
 	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
-	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
-	"github.com/trainyard/trainyard/services/trainyard/client"
 )
 
 type examplesCommand struct {
@@ -30,7 +27,7 @@ func (c *examplesCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	version, err := c.version(ctx, api)
+	version, err := readyVersion(ctx, api, c.Version)
 	if err != nil {
 		return err
 	}
@@ -65,33 +62,6 @@ func (c *examplesCommand) Run(ctx context.Context) error {
 		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
 	return table.Flush()
-}
-
-// version gives the version's name.
-func (c *examplesCommand) version(ctx context.Context, api *client.Client) (string, error) {
-	parts := strings.Split(strings.Trim(c.Version, "/"), "/")
-	switch {
-	case len(parts) == 4 && parts[0] == "datasets" && parts[2] == "versions":
-		parts = []string{parts[1], parts[3]}
-	case len(parts) == 2 && parts[0] == "datasets":
-		parts = parts[1:]
-	}
-	switch {
-	case len(parts) > 2 || slices.Contains(parts, ""):
-		return "", fmt.Errorf("%q is no version: want one such as photos/1, or photos for its newest", c.Version)
-	case len(parts) == 2:
-		return fmt.Sprintf("datasets/%s/versions/%s", url.PathEscape(parts[0]), url.PathEscape(parts[1])), nil
-	}
-	var versions ingestv1.ListVersionsResponse // Newest first.
-	if err := api.Get(ctx, "/v1/datasets/"+url.PathEscape(parts[0])+"/versions", url.Values{"pageSize": {"1000"}}, &versions); err != nil {
-		return "", err
-	}
-	for _, v := range versions.GetVersions() {
-		if v.GetState() == ingestv1.Version_READY {
-			return v.GetName(), nil
-		}
-	}
-	return "", errors.New("datasets/" + parts[0] + " has no READY version yet")
 }
 
 // exampleRows are a table of examples: its header, then a row each with what there is of every feature.
@@ -170,7 +140,7 @@ func featureText(f *converterv1.Feature) string {
 	case *converterv1.Feature_Image_:
 		return fmt.Sprintf("%d×%d %s", v.Image.GetWidth(), v.Image.GetHeight(), v.Image.GetEncoding())
 	case *converterv1.Feature_Audio_:
-		return fmt.Sprintf("%.2f s at %d Hz, %d channels", v.Audio.GetSeconds(), v.Audio.GetSampleRate(), v.Audio.GetChannels())
+		return fmt.Sprintf("%.2f s × %d at %d Hz", v.Audio.GetSeconds(), v.Audio.GetChannels(), v.Audio.GetSampleRate())
 	}
 	text := strings.Join(values, ", ")
 	if more := f.GetValueCount() - int64(len(values)); more > 0 {

@@ -26,7 +26,7 @@ func TestExampleTable(t *testing.T) {
 	want := [][]string{
 		{"SPLIT", "CLASS", "image", "tags", "n", "text", "audio", "ID"},
 		{"train", "cat", "3×2 png", "red, -1", "", "", "", "s__0"},
-		{"test", "", "", "", "900 values: 1, 2", "a\uFFFD[2Jb\uFFFD" + strings.Repeat("x", 40) + "…", "1.00 s at 8000 Hz, 1 channels", "s__1"},
+		{"test", "", "", "", "900 values: 1, 2", "a\uFFFD[2Jb\uFFFD" + strings.Repeat("x", 40) + "…", "1.00 s × 1 at 8000 Hz", "s__1"},
 	}
 	for i, row := range want {
 		if got := strings.Join(rows[i], "|"); got != strings.Join(row, "|") {
