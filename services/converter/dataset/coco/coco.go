@@ -5,8 +5,8 @@
 // are [x, y, width, height] in pixels. Several files, such as instances_train2017.json and instances_val2017.json, are the splits that their names or folders say. See package
 // boxes for what an example holds. Fields that are not named there are not kept.
 //
-// Files of captions, panoptic segments and the like, which have no boxes with categories, are not read; nor are files with keypoints beside ones without: COCO's own hold the
-// same boxes again.
+// Files of captions, panoptic segments and the like, which have no boxes with categories, and files without a list of annotations, such as those of COCO's test pictures, are not
+// read; nor are files that describe the pictures of another once more, as person_keypoints_*.json does those of instances_*.json.
 //
 // A file of annotations is read once, as a stream. Annotations are sorted by picture on scratch disk.
 package coco
@@ -179,7 +179,7 @@ func (x *indexer) read(spooled *spool) error {
 		}
 		x.sources = append(x.sources, src)
 	}
-	x.leaveOutKeypoints()
+	x.leaveOutTwins()
 	var splits []dataset.Split
 	for _, src := range x.sources {
 		if src != nil {
@@ -203,33 +203,50 @@ func (x *indexer) read(spooled *spool) error {
 	return nil
 }
 
-// leaveOutKeypoints leaves out files with keypoints whose pictures are mostly those of files without.
-func (x *indexer) leaveOutKeypoints() {
-	plain := make([]bool, x.files.Len())
-	for _, src := range x.sources {
-		if src != nil && !src.keypoints {
-			for _, im := range src.images {
-				if im.file >= 0 {
-					plain[im.file] = true
-				}
-			}
-		}
-	}
-	for i, src := range x.sources {
-		if src == nil || !src.keypoints {
-			continue
-		}
+// leaveOutTwins leaves out files whose pictures are mostly those of other files. COCO's own describe the same pictures several times: the objects in instances_*.json, and
+// again, with more or less to them, in others.
+func (x *indexer) leaveOutTwins() {
+	order := slices.DeleteFunc(slices.Clone(x.sources), func(src *source) bool { return src == nil })
+	slices.SortStableFunc(order, func(a, b *source) int { return cmp.Compare(a.rank(), b.rank()) })
+	taken := make([]bool, x.files.Len())
+	for _, src := range order {
 		twice := 0
 		for _, im := range src.images {
-			if im.file >= 0 && plain[im.file] {
+			if im.file >= 0 && taken[im.file] {
 				twice++
 			}
 		}
-		if 2*twice > len(src.images) {
+		if 2*twice <= len(src.images) {
+			for _, im := range src.images {
+				if im.file >= 0 {
+					taken[im.file] = true
+				}
+			}
+			continue
+		}
+		x.sources[src.number] = nil
+		switch {
+		case src.keypoints:
 			x.found.LeaveOut(src.file, reject.NotData, "the file has keypoints; the boxes of its pictures are taken from the files without. To keep keypoints, upload it without them")
-			x.sources[i] = nil
+		case src.objects == 0:
+			x.found.LeaveOut(src.file, reject.NotData, "the file has no annotations, and its pictures are those of another file")
+		default:
+			x.found.LeaveOut(src.file, reject.DuplicateFile, "its pictures are those of another JSON file, whose annotations are taken; join the files or remove one")
 		}
 	}
+}
+
+// rank says how good a source of boxes a file is; the least is the best.
+func (src *source) rank() int {
+	switch {
+	case src.objects == 0:
+		return 3
+	case src.keypoints:
+		return 2
+	case strings.Contains(strings.ToLower(path.Base(src.path)), "instances"):
+		return 0
+	}
+	return 1
 }
 
 // source reads one JSON file. A *reject.File says why it is left out.
@@ -246,7 +263,7 @@ func (x *indexer) source(p *parser, i int, f dataset.File) (*source, error) {
 		return nil, reject.NewFile(f.Path, syntax.reason, "%s", syntax.message)
 	case err != nil:
 		return nil, err
-	case len(src.images) == 0 || src.objects == 0 && (len(src.malformed) > 0 || len(src.categories) == 0):
+	case len(src.images) == 0 || !src.annotated || src.objects == 0 && (len(src.malformed) > 0 || len(src.categories) == 0):
 		return nil, reject.NewFile(f.Path, reject.NotData, "the file has no boxes with categories; captions and other descriptions are not read")
 	}
 	return src, nil

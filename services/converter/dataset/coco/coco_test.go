@@ -65,9 +65,11 @@ func TestConformance(t *testing.T) {
 			Name: "every kind of annotation",
 			Files: []datasettest.File{
 				{Path: "annotations/captions.json", Data: []byte(`{"images": [{"id": 10, "file_name": "a.png"}], "annotations": [{"id": 1, "image_id": 10, "caption": "a cat"}]}`)},
+				{Path: "annotations/image_info.json", Data: []byte(`{"images": [{"id": 10, "file_name": "c.png"}], ` + categories + `}`)},
 				{Path: "annotations/instances.json", Data: []byte(instances)},
 				{Path: "annotations/person_keypoints.json", Data: []byte(`{"images": [{"id": 10, "file_name": "a.png"}], ` + categories + `,
 					"annotations": [{"id": 1, "image_id": 10, "category_id": 3, "bbox": [0, 0, 1, 1], "keypoints": [1, 2, 2]}]}`)},
+				{Path: "annotations/stuff.json", Data: []byte(`{"images": [{"id": 10, "file_name": "a.png"}], "annotations": [{"id": 1, "image_id": 10, "category_id": 3, "bbox": [0, 0, 1, 1]}], ` + categories + `}`)},
 				{Path: "images/a.png", Data: p},
 				{Path: "images/b.png", Data: p},
 				{Path: "images/c.png", Data: p},
@@ -79,7 +81,8 @@ func TestConformance(t *testing.T) {
 			Classes: classes,
 			Labels:  map[string]int{"images/a.png": -1, "images/b.png": -1},
 			LeftOut: map[string]reject.Reason{
-				"annotations/captions.json": reject.NotData, "annotations/person_keypoints.json": reject.NotData, "labelme.json": reject.NotData, "readme.md": reject.NotData,
+				"annotations/captions.json": reject.NotData, "annotations/image_info.json": reject.NotData, "annotations/stuff.json": reject.DuplicateFile,
+				"annotations/person_keypoints.json": reject.NotData, "labelme.json": reject.NotData, "readme.md": reject.NotData,
 				"images/c.png": reject.NoAnnotation, "images/d.heic": reject.UnsupportedImage, "images/other size.png": reject.SizeMismatch,
 				"annotations/instances.json#3": reject.MissingImage, "annotations/instances.json#4": reject.DuplicateFile,
 				"annotations/instances.json#5": reject.MalformedRow, "annotations/instances.json#6": reject.DuplicateFile,

@@ -36,6 +36,7 @@ type source struct {
 	malformed  []malformed
 	objects    int64 // annotations with a category
 	keypoints  bool
+	annotated  bool // there is a list of annotations
 }
 
 type image struct {
@@ -108,6 +109,7 @@ func (p *parser) parse(ctx context.Context, file, number int) (*source, error) {
 				return p.image(src, raw, rows)
 			})
 		case "annotations":
+			src.annotated = true
 			return each(func(raw []byte) error { return p.annotation(src, raw) })
 		case "categories":
 			return each(func(raw []byte) error { return p.category(src, raw) })

@@ -2,7 +2,8 @@
 // for each picture, beside it or in Annotations/ beside JPEGImages/. It reads what labelImg, CVAT, Roboflow and others write in that format as well.
 //
 // Classes are the names of the objects, sorted. A box's xmin, ymin, xmax, ymax are pixels counted from 1, of which the last belongs to the box: it spans from xmin-1 to xmax, as in
-// VOC's own evaluation code and in detectron2. ImageSets/Main/train.txt, val.txt and test.txt are the splits, or else folders named so. Parts of objects, rotated
+// VOC's own evaluation code and in detectron2. ImageSets/Main/train.txt, val.txt and test.txt are the splits, or else folders named so; a picture in such a list that no XML file is of
+// shows nothing. Parts of objects, rotated
 // boxes, polygons and the masks in SegmentationClass and SegmentationObject are not read. See package boxes for what an example holds.
 package voc
 
@@ -91,7 +92,7 @@ func (Reader) Detect(ctx context.Context, files dataset.Files) (dataset.Match, e
 
 // Index implements dataset.Reader.
 func (Reader) Index(ctx context.Context, files dataset.Files, _ dataset.Options, found dataset.Listener) (dataset.Index, error) {
-	x := &indexer{files: files, found: found, images: boxes.FindImages(files, isMask), classes: make(map[string]int)}
+	x := &indexer{files: files, found: found, images: boxes.FindImages(files, isMask), classes: make(map[string]int), unread: make(map[int]bool)}
 	if err := x.readSets(ctx); err != nil {
 		return dataset.Index{}, err
 	}
@@ -113,6 +114,7 @@ func (Reader) Index(ctx context.Context, files dataset.Files, _ dataset.Options,
 		}
 		return dataset.Index{}, reject.New(reject.NoAnnotation, "No XML file has the name of an image, as Annotations/1.xml has that of JPEGImages/1.jpg.")
 	}
+	x.background()
 	x.images.LeaveOutRest(found, "no XML file with its name; add one, without objects if it shows nothing")
 	names := make([]string, 0, len(x.classes))
 	for name := range x.classes {
@@ -135,6 +137,8 @@ type indexer struct {
 	images  *boxes.Images
 	classes map[string]int  // in the order in which they were found
 	splits  []dataset.Split // of pictures by file; nil: unknown
+	unread  map[int]bool    // pictures by file whose XML can't be read
+	listed  []bool          // pictures by file that are in a list of ImageSets/Main
 	records int
 	first   *reject.File // the first file that can't be read
 	meta    boxes.Meta
@@ -143,7 +147,7 @@ type indexer struct {
 // readSets reads ImageSets/Main/train.txt and the like: a name a line, in lists of a class with 1 or -1 behind it.
 func (x *indexer) readSets(ctx context.Context) error {
 	splits := make([]dataset.Split, x.files.Len())
-	var sets []int
+	x.listed = make([]bool, x.files.Len())
 	seen := make(map[dataset.Split]bool)
 	for i := range x.files.Len() {
 		f := x.files.At(i)
@@ -160,7 +164,6 @@ func (x *indexer) readSets(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		sets = append(sets, i)
 		x.found.Use(i)
 		// The pictures lie below the folder that ImageSets is in.
 		at := strings.TrimSuffix(f.Path, path.Join("ImageSets", "Main", path.Base(f.Path)))
@@ -176,7 +179,7 @@ func (x *indexer) readSets(ctx context.Context) error {
 					x.found.LeaveOutRow(i, line, reject.DuplicateFile, fmt.Sprintf("the picture %.200q is in %s as well, where it stays; a picture belongs to one split", name, before))
 					continue
 				}
-				splits[image] = split
+				splits[image], x.listed[image] = split, true
 				seen[split] = true
 			}
 		}
@@ -216,6 +219,9 @@ func (x *indexer) file(ctx context.Context, i int) error {
 			x.first = left
 		}
 		x.found.LeaveOut(i, left.Reason, left.Message)
+		for _, image := range x.images.Beside(left.Path) {
+			x.unread[image] = true
+		}
 		return nil
 	}
 	image, reason, message := x.imageOf(i, &a)
@@ -232,13 +238,29 @@ func (x *indexer) file(ctx context.Context, i int) error {
 			x.found.LeaveOutAnnotation(i, int64(o.line), reason, message)
 		}
 	}
+	x.record(image)
+	return nil
+}
+
+// record makes a picture a record with the objects in meta.
+func (x *indexer) record(image int) {
 	split := dataset.NoSplit
 	if x.splits != nil {
 		split = x.splits[image]
 	}
 	x.records++
 	x.found.Record(dataset.Record{File: image, Key: x.images.Key(image), Label: -1, Split: split, Meta: x.meta.Bytes(), Annotations: x.meta.Objects})
-	return nil
+}
+
+// background makes the pictures that a list of ImageSets/Main has but that no XML file is of records without objects, as datumaro exports them. One whose XML
+// file can't be read is not among them.
+func (x *indexer) background() {
+	x.meta.Reset(boxes.Picture{Units: boxes.Pixels})
+	for _, image := range x.images.All {
+		if x.listed[image] && !x.unread[image] && x.images.Take(image) {
+			x.record(image)
+		}
+	}
 }
 
 // imageOf finds the picture that an XML file is of: by the file's name, and of several by what <filename> says.

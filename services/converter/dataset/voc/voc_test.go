@@ -51,8 +51,9 @@ func TestConformance(t *testing.T) {
 				{Path: "Annotations/7.xml", Data: []byte("<!DOCTYPE a [<!ENTITY b \"c\">]><annotation/>")},
 				{Path: "ImageSets/Main/dog_train.txt", Data: []byte("1 1\n")},
 				{Path: "ImageSets/Main/train.txt", Data: []byte("1\n2 -1\n\n9\n")},
-				{Path: "ImageSets/Main/val.txt", Data: []byte("3\n2\n")},
+				{Path: "ImageSets/Main/val.txt", Data: []byte("3\n2\n7\n10\n")},
 				{Path: "JPEGImages/1.png", Data: p},
+				{Path: "JPEGImages/10.png", Data: p}, // listed, so it shows nothing
 				{Path: "JPEGImages/2.png", Data: p},
 				{Path: "JPEGImages/3.png", Data: p},
 				{Path: "JPEGImages/4.png", Data: p},
@@ -62,8 +63,8 @@ func TestConformance(t *testing.T) {
 				{Path: "SegmentationClass/1.png", Data: p},
 			},
 			Classes: []string{"cat", "dog", "person"},
-			Labels:  map[string]int{"JPEGImages/1.png": -1, "JPEGImages/2.png": -1, "JPEGImages/3.png": -1, "JPEGImages/5.png": -1},
-			Splits:  map[string]dataset.Split{"JPEGImages/1.png": dataset.Train, "JPEGImages/2.png": dataset.Train, "JPEGImages/3.png": dataset.Validation},
+			Labels:  map[string]int{"JPEGImages/1.png": -1, "JPEGImages/10.png": -1, "JPEGImages/2.png": -1, "JPEGImages/3.png": -1, "JPEGImages/5.png": -1},
+			Splits:  map[string]dataset.Split{"JPEGImages/1.png": dataset.Train, "JPEGImages/2.png": dataset.Train, "JPEGImages/3.png": dataset.Validation, "JPEGImages/10.png": dataset.Validation},
 			LeftOut: map[string]reject.Reason{
 				"Annotations/3.xml#3": reject.UnknownCategory, "Annotations/3.xml#4": reject.InvalidBox, "Annotations/3.xml#5": reject.InvalidBox,
 				"Annotations/3.xml#6": reject.InvalidBox, "Annotations/3.xml#7": reject.InvalidBox, "Annotations/3.xml#9": reject.InvalidBox, // the part and its object share the line
