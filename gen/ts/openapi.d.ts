@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/datasets/{name}/versions/{name_1}/statistics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is in a READY version, and what was left out of it, in numbers. */
+        get: operations["ConverterService_GetStatistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/datasets/{parent}/versions/{parent_1}/rejections": {
         parameters: {
             query?: never;
@@ -624,6 +641,20 @@ export interface components {
             /** @description The first 64, each cut to 1 KiB. */
             values?: string[];
         };
+        /** @description A file beside the shards. */
+        "trainyard.converter.v1.File": {
+            /** @description Its file name. */
+            name?: string;
+            /** @description SHA-256, hex. Empty of the package, whose content has digests of its own. */
+            sha256?: string;
+            /**
+             * Format: int64
+             * @description Its bytes.
+             */
+            sizeBytes?: string;
+            /** @description GET it here; works for an hour. */
+            url?: string;
+        };
         /** @description A dataset format. */
         "trainyard.converter.v1.Format": {
             /** @description What the archive must look like. */
@@ -665,19 +696,34 @@ export interface components {
         };
         /** @description Response of ListShards. */
         "trainyard.converter.v1.ListShardsResponse": {
+            /** @description On the first page, what lies beside the shards: features.json, dataset_info.json, label names, the report, the manifest. */
+            files?: components["schemas"]["trainyard.converter.v1.File"][];
             /** @description For the next page; empty at the end. */
             nextPageToken?: string;
+            /** @description On the first page, the whole dataset as one tar, if that was asked for. */
+            package?: components["schemas"]["trainyard.converter.v1.File"];
             /** @description The page. */
             shards?: components["schemas"]["trainyard.converter.v1.Shard"][];
+            /** @description Name and version of the dataset in TensorFlow Datasets, which finds it in a folder `{tfds_name}/{tfds_version}`. */
+            tfdsName?: string;
+            /** @description See tfds_name. */
+            tfdsVersion?: string;
         };
-        /** @description A file that was left out. */
+        /** @description A file that was left out, or a row or an annotation of one. */
         "trainyard.converter.v1.Rejection": {
+            /** @description `file`, `row` or `annotation`. */
+            kind?: string;
             /** @description The reason in words. */
             message?: string;
-            /** @description Its path in the archive. */
+            /** @description The file's path in the archive. */
             path?: string;
             /** @description A reason's code, such as `image_truncated`. */
             reason?: string;
+            /**
+             * Format: int64
+             * @description Line or number of a row; line, number or id of an annotation.
+             */
+            where?: string;
         };
         /** @description A shard. */
         "trainyard.converter.v1.Shard": {
@@ -699,6 +745,169 @@ export interface components {
             split?: string;
             /** @description GET it here; works for an hour. */
             url?: string;
+        };
+        /** @description What is in a version, and what was left out of it, in numbers. Of files, rows and annotations alike, kept and left_out add up to found. */
+        "trainyard.converter.v1.Statistics": {
+            /**
+             * Format: int32
+             * @description How many classes there are in all.
+             */
+            classCount?: number;
+            /** @description The first 1,000 classes, in order of their labels. */
+            classes?: components["schemas"]["trainyard.converter.v1.Statistics.ClassStatistics"][];
+            /** @description Properties that have few values, such as encoding. */
+            counts?: components["schemas"]["trainyard.converter.v1.Statistics.CountStatistics"][];
+            /** @description Examples whose data equal another's. */
+            duplicates?: components["schemas"]["trainyard.converter.v1.Statistics.Duplicates"];
+            /** @description Why the format was chosen. */
+            formatReason?: string;
+            /** @description What the upload consists of. */
+            found?: components["schemas"]["trainyard.converter.v1.Statistics.Tally"];
+            /** @description What is in the dataset. */
+            kept?: components["schemas"]["trainyard.converter.v1.Statistics.Tally"];
+            /** @description What was left out. */
+            leftOut?: components["schemas"]["trainyard.converter.v1.Statistics.Tally"];
+            /** @description Numeric properties such as width, seconds, or a column. */
+            numbers?: components["schemas"]["trainyard.converter.v1.Statistics.NumberStatistics"][];
+            /** @description Other formats that fit as well. */
+            otherFormats?: string[];
+            /** @description How much was left out by reason. */
+            reasons?: components["schemas"]["trainyard.converter.v1.Statistics.ReasonCount"][];
+            /**
+             * Format: int64
+             * @description Bytes of the examples' source data.
+             */
+            sourceBytes?: string;
+            /** @description The splits. */
+            splits?: components["schemas"]["trainyard.converter.v1.Statistics.SplitStatistics"][];
+            /** @description What the user should know. */
+            warnings?: string[];
+        };
+        /** @description A class. */
+        "trainyard.converter.v1.Statistics.ClassStatistics": {
+            /** @description Examples of it in each split, in the order of splits. */
+            bySplit?: string[];
+            /**
+             * Format: int64
+             * @description Examples of it.
+             */
+            exampleCount?: string;
+            /** @description Its name. */
+            name?: string;
+            /**
+             * Format: int64
+             * @description Annotated objects of it, where examples hold several.
+             */
+            objectCount?: string;
+        };
+        /** @description A property that has few values. */
+        "trainyard.converter.v1.Statistics.CountStatistics": {
+            /** @description Its name. */
+            name?: string;
+            /** @description The values, the most frequent first, at most 100. */
+            values?: components["schemas"]["trainyard.converter.v1.Statistics.ValueCount"][];
+        };
+        /** @description Equal examples. */
+        "trainyard.converter.v1.Statistics.Duplicates": {
+            /**
+             * Format: int64
+             * @description Pieces of data that are in more than one split, which makes an evaluation too good.
+             */
+            acrossSplits?: string;
+            /**
+             * Format: int64
+             * @description Examples that could be removed without losing data.
+             */
+            examples?: string;
+            /**
+             * Format: double
+             * @description Share of the examples that was compared; the counts are scaled up.
+             */
+            sampled?: number;
+        };
+        /** @description A numeric property. Quantiles are right to 1.6 %. */
+        "trainyard.converter.v1.Statistics.NumberStatistics": {
+            /**
+             * Format: int64
+             * @description How many values there are.
+             */
+            count?: string;
+            /** @description Counts in bins of equal width from min to max. */
+            histogram?: string[];
+            /**
+             * Format: double
+             * @description The greatest value.
+             */
+            max?: number;
+            /**
+             * Format: double
+             * @description The mean.
+             */
+            mean?: number;
+            /**
+             * Format: double
+             * @description The least value.
+             */
+            min?: number;
+            /** @description Its name. */
+            name?: string;
+            /** @description Quantiles: 5, 25, 50, 75 and 95 %. */
+            quantiles?: number[];
+        };
+        /** @description A count by reason. */
+        "trainyard.converter.v1.Statistics.ReasonCount": {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count?: string;
+            /** @description `file`, `row` or `annotation`. */
+            kind?: string;
+            /** @description A reason's code. */
+            reason?: string;
+        };
+        /** @description A split. */
+        "trainyard.converter.v1.Statistics.SplitStatistics": {
+            /**
+             * Format: int64
+             * @description Examples in it.
+             */
+            exampleCount?: string;
+            /** @description Its name. */
+            name?: string;
+            /**
+             * Format: int64
+             * @description Its bytes.
+             */
+            sizeBytes?: string;
+        };
+        /** @description Counts by kind. */
+        "trainyard.converter.v1.Statistics.Tally": {
+            /**
+             * Format: int64
+             * @description Annotations such as boxes.
+             */
+            annotations?: string;
+            /**
+             * Format: int64
+             * @description Files.
+             */
+            files?: string;
+            /**
+             * Format: int64
+             * @description Rows of tables and the like.
+             */
+            rows?: string;
+        };
+        /** @description A value and how often it is there. */
+        "trainyard.converter.v1.Statistics.ValueCount": {
+            /**
+             * Format: int64
+             * @description How often.
+             */
+            count?: string;
+            /** @description The value. */
+            value?: string;
         };
         /**
          * @description Why a request was refused, or why a resource ended in failure. The value's name stands in
@@ -1425,6 +1634,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["trainyard.converter.v1.ListShardsResponse"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    ConverterService_GetStatistics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `datasets/{dataset}/versions/{number}`. */
+                name: string;
+                /** @description `datasets/{dataset}/versions/{number}`. */
+                name_1: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Response of GetStatistics. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.converter.v1.Statistics"];
                 };
             };
             /** @description An unexpected error response. */

@@ -39,8 +39,7 @@ func TestVersionsAreNamedShortly(t *testing.T) {
 	for text, want := range map[string]string{
 		"photos/2": "datasets/photos/versions/2", "datasets/photos/versions/2": "datasets/photos/versions/2", "../x/1": "", "a/b/c/d": "", "/": "", "a/?b": "datasets/a/versions/%3Fb",
 	} {
-		c := &examplesCommand{Version: text}
-		if got, err := c.version(t.Context(), nil); got != want || (err == nil) != (want != "") {
+		if got, err := readyVersion(t.Context(), nil, text); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v", text, got, err)
 		}
 	}

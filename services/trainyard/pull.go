@@ -23,8 +23,8 @@ import (
 
 type pullCommand struct {
 	connection
-	Model string `arg:"" help:"The model: its name, its job's name, or their ID."`
-	Out   string `short:"o" name:"output" required:"" type:"path" help:"Folder for model.tar.gz and what is in it."`
+	Model string `arg:"" help:"The model: its name, its job's name, or their ID. Or a converted dataset: datasets/DATASET/versions/NUMBER, or datasets/DATASET for its newest READY version."`
+	Out   string `short:"o" name:"output" required:"" type:"path" help:"Folder for model.tar.gz and what is in it, or for the dataset."`
 }
 
 func (c *pullCommand) Run(ctx context.Context) error {
@@ -33,6 +33,9 @@ func (c *pullCommand) Run(ctx context.Context) error {
 		return err
 	}
 	out := newOutput(c.JSON)
+	if strings.HasPrefix(c.Model, "datasets/") {
+		return pullDataset(ctx, api, c.Model, c.Out, out)
+	}
 	model := &trainingv1.Model{}
 	if err := api.Get(ctx, "/v1/models/"+id(c.Model), nil, model); err != nil {
 		return err
@@ -41,7 +44,7 @@ func (c *pullCommand) Run(ctx context.Context) error {
 		return err
 	}
 	archive := filepath.Join(c.Out, "model.tar.gz")
-	if err := download(ctx, api, model, archive, out); err != nil {
+	if err := download(ctx, artifactOf(api, model), archive, out); err != nil {
 		out.endBar()
 		return withHint(ctx, err, "run the same command again to go on")
 	}
@@ -62,9 +65,24 @@ func id(name string) string {
 	return url.PathEscape(last)
 }
 
-// download fetches the artifact, going on where an earlier try stopped, and keeps it only when its SHA-256 is right.
-func download(ctx context.Context, api *client.Client, model *trainingv1.Model, path string, out *output) error {
-	if sum, err := fileSHA256(path); err == nil && sum == model.GetSha256() {
+func artifactOf(api *client.Client, model *trainingv1.Model) artifact {
+	return artifact{model.GetSizeBytes(), model.GetSha256(), func(ctx context.Context) (string, error) {
+		var signed trainingv1.DownloadModelResponse
+		err := api.Get(ctx, "/v1/"+model.GetName()+":download", nil, &signed)
+		return signed.GetUrl(), err
+	}}
+}
+
+// artifact is what is downloaded.
+type artifact struct {
+	size   int64
+	sha256 string
+	sign   func(context.Context) (string, error) // a URL that works for a while
+}
+
+// download fetches an artifact, going on where an earlier try stopped, and keeps it only when its SHA-256 is right.
+func download(ctx context.Context, a artifact, path string, out *output) error {
+	if sum, err := fileSHA256(path); err == nil && sum == a.sha256 {
 		out.note("%s is there already", path)
 		return nil
 	}
@@ -75,11 +93,11 @@ func download(ctx context.Context, api *client.Client, model *trainingv1.Model, 
 	}
 	defer f.Close()
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		var signed trainingv1.DownloadModelResponse
-		if err := api.Get(ctx, "/v1/"+model.GetName()+":download", nil, &signed); err != nil {
+		signed, err := a.sign(ctx)
+		if err != nil {
 			return struct{}{}, backoff.Permanent(err)
 		}
-		return struct{}{}, downloadRest(ctx, signed.GetUrl(), f, model.GetSizeBytes(), out)
+		return struct{}{}, downloadRest(ctx, signed, f, a.size, out)
 	}, backoff.WithMaxTries(8))
 	if err != nil {
 		return err
@@ -88,8 +106,8 @@ func download(ctx context.Context, api *client.Client, model *trainingv1.Model, 
 	if err != nil {
 		return err
 	}
-	if sum != model.GetSha256() {
-		return errors.Join(fmt.Errorf("the download's SHA-256 is %s and should be %s", sum, model.GetSha256()), os.Remove(partial))
+	if sum != a.sha256 {
+		return errors.Join(fmt.Errorf("the download's SHA-256 is %s and should be %s", sum, a.sha256), os.Remove(partial))
 	}
 	return os.Rename(partial, path)
 }

@@ -132,11 +132,22 @@ func TestMainJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "model.tar.gz")
-	if err := download(ctx, api, model, path, out); err != nil {
+	if err := download(ctx, artifactOf(api, model), path, out); err != nil {
 		t.Fatal(err)
 	}
 	if err := extract(path, dir); err != nil || !exists(filepath.Join(dir, "model.tflite")) {
 		t.Fatalf("the model has no model.tflite: %v", err)
+	}
+	// The converted dataset comes down whole, where TensorFlow Datasets looks for it, and the second time nothing is fetched.
+	for range 2 {
+		if err := pullDataset(ctx, api, version.GetName(), dir, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"features.json", "dataset_info.json", "label.labels.txt", "manifest.json", "report.json"} {
+		if found, err := filepath.Glob(filepath.Join(dir, "*", "1.0.0", name)); err != nil || len(found) != 1 {
+			t.Errorf("%s is not in the dataset's folder: %v %v", name, found, err)
+		}
 	}
 	used := model.GetEvaluation().GetFields()["base_examples"].GetNumberValue()
 	if used == 0 {

@@ -2,8 +2,11 @@
 package grpcapi
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +42,7 @@ type Server struct {
 	Versions ingestv1.IngestServiceClient
 	S3       interface {
 		GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+		HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
 	}
 	Presigner interface {
 		PresignGetObject(context.Context, *s3.GetObjectInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
@@ -63,28 +67,66 @@ func (s *Server) ListFormats(_ context.Context, req *converterv1.ListFormatsRequ
 
 // ListShards lists the shards that the manifest names.
 func (s *Server) ListShards(ctx context.Context, req *converterv1.ListShardsRequest) (*converterv1.ListShardsResponse, error) {
-	var manifest convert.Manifest
-	prefix, err := s.document(ctx, req.GetParent(), convert.ManifestName, &manifest)
+	prefix, raw, err := s.read(ctx, req.GetParent(), convert.ManifestName)
 	if err != nil {
 		return nil, toStatus(err)
+	}
+	var manifest convert.Manifest
+	if err := json.Unmarshal(raw, &manifest); err != nil {
+		return nil, err
 	}
 	page, next, err := paginate(manifest.Shards, req.GetPageSize(), req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
-	res := &converterv1.ListShardsResponse{NextPageToken: next}
+	res := &converterv1.ListShardsResponse{NextPageToken: next, TfdsName: manifest.Dataset, TfdsVersion: manifest.Version}
 	for _, shard := range page {
-		key := prefix + shard.Name
-		signed, err := s.Presigner.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key}, s3.WithPresignExpires(urlLifetime))
+		address, err := s.signed(ctx, prefix+shard.Name)
 		if err != nil {
 			return nil, err
 		}
 		res.Shards = append(res.Shards, &converterv1.Shard{
 			Name: shard.Name, Split: string(shard.Split), ExampleCount: int32(shard.Examples), //nolint:gosec // Checked when planned.
-			SizeBytes: shard.Bytes, Sha256: shard.SHA256, Url: signed.URL,
+			SizeBytes: shard.Bytes, Sha256: shard.SHA256, Url: address,
 		})
 	}
-	return res, nil
+	if req.GetPageToken() != "" {
+		return res, nil
+	}
+	sum := sha256.Sum256(raw)
+	manifest.Files = append(manifest.Files, convert.MetadataFile{Name: convert.ManifestName, Bytes: int64(len(raw)), SHA256: hex.EncodeToString(sum[:])})
+	return res, s.addFiles(ctx, prefix, &manifest, res)
+}
+
+// addFiles adds what lies beside the shards.
+func (s *Server) addFiles(ctx context.Context, prefix string, manifest *convert.Manifest, res *converterv1.ListShardsResponse) error {
+	for _, f := range manifest.Files {
+		address, err := s.signed(ctx, prefix+f.Name)
+		if err != nil {
+			return err
+		}
+		res.Files = append(res.Files, &converterv1.File{Name: f.Name, SizeBytes: f.Bytes, Sha256: f.SHA256, Url: address})
+	}
+	if !manifest.Options.Package {
+		return nil
+	}
+	key := prefix + convert.TarName
+	head, err := s.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.Bucket, Key: &key})
+	if err != nil {
+		return err
+	}
+	address, err := s.signed(ctx, key)
+	res.Package = &converterv1.File{Name: convert.TarName, SizeBytes: *head.ContentLength, Url: address}
+	return err
+}
+
+// signed is a URL to GET an object by.
+func (s *Server) signed(ctx context.Context, key string) (string, error) {
+	signed, err := s.Presigner.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key}, s3.WithPresignExpires(urlLifetime))
+	if err != nil {
+		return "", err
+	}
+	return signed.URL, nil
 }
 
 // ListRejections lists the files that were left out.
@@ -99,36 +141,46 @@ func (s *Server) ListRejections(ctx context.Context, req *converterv1.ListReject
 	}
 	res := &converterv1.ListRejectionsResponse{NextPageToken: next, TotalSize: int32(report.LeftOut.Files + report.LeftOut.Rows + report.LeftOut.Annotations)} //nolint:gosec // Checked when planned.
 	for _, f := range page {
-		res.Rejections = append(res.Rejections, &converterv1.Rejection{Path: f.Path, Reason: string(f.Reason), Message: f.Message})
+		res.Rejections = append(res.Rejections, &converterv1.Rejection{Path: f.Path, Reason: string(f.Reason), Message: f.Message, Kind: cmp.Or(string(f.Kind), "file"), Where: f.Where})
 	}
 	return res, nil
 }
 
 // document reads a JSON document of a READY version and gives the key prefix it lies under.
 func (s *Server) document(ctx context.Context, version, name string, into any) (prefix string, err error) {
-	project, err := auth.Project(ctx)
+	prefix, raw, err := s.read(ctx, version, name)
 	if err != nil {
 		return "", err
+	}
+	return prefix, json.Unmarshal(raw, into)
+}
+
+// read reads a file of a READY version and gives the key prefix it lies under.
+func (s *Server) read(ctx context.Context, version, name string) (prefix string, raw []byte, err error) {
+	project, err := auth.Project(ctx)
+	if err != nil {
+		return "", nil, err
 	}
 	res, err := s.Versions.GetVersion(auth.ForProject(ctx, project), &ingestv1.GetVersionRequest{Name: version})
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if res.GetVersion().GetState() != ingestv1.Version_READY {
-		return "", &notReadyError{version: res.GetVersion().GetName(), state: res.GetVersion().GetState()}
+		return "", nil, &notReadyError{version: res.GetVersion().GetName(), state: res.GetVersion().GetState()}
 	}
 	uri, err := url.Parse(res.GetVersion().GetUri())
 	if err != nil {
-		return "", fmt.Errorf("version's uri: %w", err)
+		return "", nil, fmt.Errorf("version's uri: %w", err)
 	}
 	prefix = strings.TrimPrefix(uri.Path, "/")
 	key := prefix + name
 	object, err := s.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key})
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	defer object.Body.Close()
-	return prefix, json.NewDecoder(io.LimitReader(object.Body, maxDocument)).Decode(into)
+	raw, err = io.ReadAll(io.LimitReader(object.Body, maxDocument))
+	return prefix, raw, err
 }
 
 // paginate cuts a list that doesn't change any more; its tokens are offsets.

@@ -196,15 +196,19 @@ func (x *Shard) GetUrl() string {
 	return ""
 }
 
-// A file that was left out.
+// A file that was left out, or a row or an annotation of one.
 type Rejection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its path in the archive.
+	// The file's path in the archive.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// A reason's code, such as `image_truncated`.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The reason in words.
-	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// `file`, `row` or `annotation`.
+	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Line or number of a row; line, number or id of an annotation.
+	Where         int64 `protobuf:"varint,5,opt,name=where,proto3" json:"where,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -258,6 +262,20 @@ func (x *Rejection) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *Rejection) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Rejection) GetWhere() int64 {
+	if x != nil {
+		return x.Where
+	}
+	return 0
 }
 
 // An example as it lies in a shard.
@@ -748,6 +766,14 @@ type ListShardsResponse struct {
 	Shards []*Shard `protobuf:"bytes,1,rep,name=shards,proto3" json:"shards,omitempty"`
 	// For the next page; empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// On the first page, what lies beside the shards: features.json, dataset_info.json, label names, the report, the manifest.
+	Files []*File `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
+	// On the first page, the whole dataset as one tar, if that was asked for.
+	Package *File `protobuf:"bytes,4,opt,name=package,proto3" json:"package,omitempty"`
+	// Name and version of the dataset in TensorFlow Datasets, which finds it in a folder `{tfds_name}/{tfds_version}`.
+	TfdsName string `protobuf:"bytes,5,opt,name=tfds_name,json=tfdsName,proto3" json:"tfds_name,omitempty"`
+	// See tfds_name.
+	TfdsVersion   string `protobuf:"bytes,6,opt,name=tfds_version,json=tfdsVersion,proto3" json:"tfds_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -796,6 +822,362 @@ func (x *ListShardsResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListShardsResponse) GetFiles() []*File {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ListShardsResponse) GetPackage() *File {
+	if x != nil {
+		return x.Package
+	}
+	return nil
+}
+
+func (x *ListShardsResponse) GetTfdsName() string {
+	if x != nil {
+		return x.TfdsName
+	}
+	return ""
+}
+
+func (x *ListShardsResponse) GetTfdsVersion() string {
+	if x != nil {
+		return x.TfdsVersion
+	}
+	return ""
+}
+
+// A file beside the shards.
+type File struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its file name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its bytes.
+	SizeBytes int64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// SHA-256, hex. Empty of the package, whose content has digests of its own.
+	Sha256 string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// GET it here; works for an hour.
+	Url           string `protobuf:"bytes,4,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *File) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *File) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *File) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *File) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+// Request of GetStatistics.
+type GetStatisticsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `datasets/{dataset}/versions/{number}`.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatisticsRequest) Reset() {
+	*x = GetStatisticsRequest{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatisticsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatisticsRequest) ProtoMessage() {}
+
+func (x *GetStatisticsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatisticsRequest.ProtoReflect.Descriptor instead.
+func (*GetStatisticsRequest) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetStatisticsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Response of GetStatistics.
+type GetStatisticsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The statistics.
+	Statistics    *Statistics `protobuf:"bytes,1,opt,name=statistics,proto3" json:"statistics,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatisticsResponse) Reset() {
+	*x = GetStatisticsResponse{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatisticsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatisticsResponse) ProtoMessage() {}
+
+func (x *GetStatisticsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatisticsResponse.ProtoReflect.Descriptor instead.
+func (*GetStatisticsResponse) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetStatisticsResponse) GetStatistics() *Statistics {
+	if x != nil {
+		return x.Statistics
+	}
+	return nil
+}
+
+// What is in a version, and what was left out of it, in numbers. Of files, rows and annotations alike, kept and left_out add up to found.
+type Statistics struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the upload consists of.
+	Found *Statistics_Tally `protobuf:"bytes,1,opt,name=found,proto3" json:"found,omitempty"`
+	// What is in the dataset.
+	Kept *Statistics_Tally `protobuf:"bytes,2,opt,name=kept,proto3" json:"kept,omitempty"`
+	// What was left out.
+	LeftOut *Statistics_Tally `protobuf:"bytes,3,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	// How much was left out by reason.
+	Reasons []*Statistics_ReasonCount `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// Why the format was chosen.
+	FormatReason string `protobuf:"bytes,5,opt,name=format_reason,json=formatReason,proto3" json:"format_reason,omitempty"`
+	// Other formats that fit as well.
+	OtherFormats []string `protobuf:"bytes,6,rep,name=other_formats,json=otherFormats,proto3" json:"other_formats,omitempty"`
+	// What the user should know.
+	Warnings []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Examples whose data equal another's.
+	Duplicates *Statistics_Duplicates `protobuf:"bytes,8,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// The splits.
+	Splits []*Statistics_SplitStatistics `protobuf:"bytes,9,rep,name=splits,proto3" json:"splits,omitempty"`
+	// The first 1,000 classes, in order of their labels.
+	Classes []*Statistics_ClassStatistics `protobuf:"bytes,10,rep,name=classes,proto3" json:"classes,omitempty"`
+	// How many classes there are in all.
+	ClassCount int32 `protobuf:"varint,11,opt,name=class_count,json=classCount,proto3" json:"class_count,omitempty"`
+	// Numeric properties such as width, seconds, or a column.
+	Numbers []*Statistics_NumberStatistics `protobuf:"bytes,12,rep,name=numbers,proto3" json:"numbers,omitempty"`
+	// Properties that have few values, such as encoding.
+	Counts []*Statistics_CountStatistics `protobuf:"bytes,13,rep,name=counts,proto3" json:"counts,omitempty"`
+	// Bytes of the examples' source data.
+	SourceBytes   int64 `protobuf:"varint,14,opt,name=source_bytes,json=sourceBytes,proto3" json:"source_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statistics) Reset() {
+	*x = Statistics{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statistics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statistics) ProtoMessage() {}
+
+func (x *Statistics) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statistics.ProtoReflect.Descriptor instead.
+func (*Statistics) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Statistics) GetFound() *Statistics_Tally {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *Statistics) GetKept() *Statistics_Tally {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *Statistics) GetLeftOut() *Statistics_Tally {
+	if x != nil {
+		return x.LeftOut
+	}
+	return nil
+}
+
+func (x *Statistics) GetReasons() []*Statistics_ReasonCount {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *Statistics) GetFormatReason() string {
+	if x != nil {
+		return x.FormatReason
+	}
+	return ""
+}
+
+func (x *Statistics) GetOtherFormats() []string {
+	if x != nil {
+		return x.OtherFormats
+	}
+	return nil
+}
+
+func (x *Statistics) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *Statistics) GetDuplicates() *Statistics_Duplicates {
+	if x != nil {
+		return x.Duplicates
+	}
+	return nil
+}
+
+func (x *Statistics) GetSplits() []*Statistics_SplitStatistics {
+	if x != nil {
+		return x.Splits
+	}
+	return nil
+}
+
+func (x *Statistics) GetClasses() []*Statistics_ClassStatistics {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *Statistics) GetClassCount() int32 {
+	if x != nil {
+		return x.ClassCount
+	}
+	return 0
+}
+
+func (x *Statistics) GetNumbers() []*Statistics_NumberStatistics {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+func (x *Statistics) GetCounts() []*Statistics_CountStatistics {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *Statistics) GetSourceBytes() int64 {
+	if x != nil {
+		return x.SourceBytes
+	}
+	return 0
+}
+
 // Request of ListRejections.
 type ListRejectionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -811,7 +1193,7 @@ type ListRejectionsRequest struct {
 
 func (x *ListRejectionsRequest) Reset() {
 	*x = ListRejectionsRequest{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[9]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1205,7 @@ func (x *ListRejectionsRequest) String() string {
 func (*ListRejectionsRequest) ProtoMessage() {}
 
 func (x *ListRejectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[9]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1218,7 @@ func (x *ListRejectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRejectionsRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{9}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRejectionsRequest) GetParent() string {
@@ -875,7 +1257,7 @@ type ListRejectionsResponse struct {
 
 func (x *ListRejectionsResponse) Reset() {
 	*x = ListRejectionsResponse{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[10]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +1269,7 @@ func (x *ListRejectionsResponse) String() string {
 func (*ListRejectionsResponse) ProtoMessage() {}
 
 func (x *ListRejectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[10]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +1282,7 @@ func (x *ListRejectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRejectionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRejectionsResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{10}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListRejectionsResponse) GetRejections() []*Rejection {
@@ -943,7 +1325,7 @@ type ListExamplesRequest struct {
 
 func (x *ListExamplesRequest) Reset() {
 	*x = ListExamplesRequest{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[11]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1337,7 @@ func (x *ListExamplesRequest) String() string {
 func (*ListExamplesRequest) ProtoMessage() {}
 
 func (x *ListExamplesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[11]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1350,7 @@ func (x *ListExamplesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExamplesRequest.ProtoReflect.Descriptor instead.
 func (*ListExamplesRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{11}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListExamplesRequest) GetParent() string {
@@ -1019,7 +1401,7 @@ type ListExamplesResponse struct {
 
 func (x *ListExamplesResponse) Reset() {
 	*x = ListExamplesResponse{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[12]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1413,7 @@ func (x *ListExamplesResponse) String() string {
 func (*ListExamplesResponse) ProtoMessage() {}
 
 func (x *ListExamplesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[12]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1426,7 @@ func (x *ListExamplesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExamplesResponse.ProtoReflect.Descriptor instead.
 func (*ListExamplesResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12}
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListExamplesResponse) GetExamples() []*Example {
@@ -1072,7 +1454,7 @@ type Feature_Ints struct {
 
 func (x *Feature_Ints) Reset() {
 	*x = Feature_Ints{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[13]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1466,7 @@ func (x *Feature_Ints) String() string {
 func (*Feature_Ints) ProtoMessage() {}
 
 func (x *Feature_Ints) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[13]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1500,7 @@ type Feature_Floats struct {
 
 func (x *Feature_Floats) Reset() {
 	*x = Feature_Floats{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[14]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1512,7 @@ func (x *Feature_Floats) String() string {
 func (*Feature_Floats) ProtoMessage() {}
 
 func (x *Feature_Floats) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[14]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1548,7 @@ type Feature_Texts struct {
 
 func (x *Feature_Texts) Reset() {
 	*x = Feature_Texts{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[15]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1560,7 @@ func (x *Feature_Texts) String() string {
 func (*Feature_Texts) ProtoMessage() {}
 
 func (x *Feature_Texts) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[15]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1601,7 @@ type Feature_Blobs struct {
 
 func (x *Feature_Blobs) Reset() {
 	*x = Feature_Blobs{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[16]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1613,7 @@ func (x *Feature_Blobs) String() string {
 func (*Feature_Blobs) ProtoMessage() {}
 
 func (x *Feature_Blobs) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[16]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1649,7 @@ type Feature_Labels struct {
 
 func (x *Feature_Labels) Reset() {
 	*x = Feature_Labels{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[17]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1661,7 @@ func (x *Feature_Labels) String() string {
 func (*Feature_Labels) ProtoMessage() {}
 
 func (x *Feature_Labels) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[17]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1712,7 @@ type Feature_Image struct {
 
 func (x *Feature_Image) Reset() {
 	*x = Feature_Image{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[18]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1342,7 +1724,7 @@ func (x *Feature_Image) String() string {
 func (*Feature_Image) ProtoMessage() {}
 
 func (x *Feature_Image) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[18]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1793,7 @@ type Feature_Boxes struct {
 
 func (x *Feature_Boxes) Reset() {
 	*x = Feature_Boxes{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[19]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1805,7 @@ func (x *Feature_Boxes) String() string {
 func (*Feature_Boxes) ProtoMessage() {}
 
 func (x *Feature_Boxes) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[19]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1847,7 @@ type Feature_Box struct {
 
 func (x *Feature_Box) Reset() {
 	*x = Feature_Box{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[20]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1859,7 @@ func (x *Feature_Box) String() string {
 func (*Feature_Box) ProtoMessage() {}
 
 func (x *Feature_Box) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[20]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1925,7 @@ type Feature_Audio struct {
 
 func (x *Feature_Audio) Reset() {
 	*x = Feature_Audio{}
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[21]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1937,7 @@ func (x *Feature_Audio) String() string {
 func (*Feature_Audio) ProtoMessage() {}
 
 func (x *Feature_Audio) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[21]
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,6 +1974,545 @@ func (x *Feature_Audio) GetSeconds() float64 {
 	return 0
 }
 
+// Counts by kind.
+type Statistics_Tally struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Files.
+	Files int64 `protobuf:"varint,1,opt,name=files,proto3" json:"files,omitempty"`
+	// Rows of tables and the like.
+	Rows int64 `protobuf:"varint,2,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Annotations such as boxes.
+	Annotations   int64 `protobuf:"varint,3,opt,name=annotations,proto3" json:"annotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statistics_Tally) Reset() {
+	*x = Statistics_Tally{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statistics_Tally) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statistics_Tally) ProtoMessage() {}
+
+func (x *Statistics_Tally) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statistics_Tally.ProtoReflect.Descriptor instead.
+func (*Statistics_Tally) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12, 0}
+}
+
+func (x *Statistics_Tally) GetFiles() int64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *Statistics_Tally) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *Statistics_Tally) GetAnnotations() int64 {
+	if x != nil {
+		return x.Annotations
+	}
+	return 0
+}
+
+// A count by reason.
+type Statistics_ReasonCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `file`, `row` or `annotation`.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// A reason's code.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many.
+	Count         int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statistics_ReasonCount) Reset() {
+	*x = Statistics_ReasonCount{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statistics_ReasonCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statistics_ReasonCount) ProtoMessage() {}
+
+func (x *Statistics_ReasonCount) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statistics_ReasonCount.ProtoReflect.Descriptor instead.
+func (*Statistics_ReasonCount) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12, 1}
+}
+
+func (x *Statistics_ReasonCount) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Statistics_ReasonCount) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Statistics_ReasonCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// Equal examples.
+type Statistics_Duplicates struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Share of the examples that was compared; the counts are scaled up.
+	Sampled float64 `protobuf:"fixed64,1,opt,name=sampled,proto3" json:"sampled,omitempty"`
+	// Examples that could be removed without losing data.
+	Examples int64 `protobuf:"varint,2,opt,name=examples,proto3" json:"examples,omitempty"`
+	// Pieces of data that are in more than one split, which makes an evaluation too good.
+	AcrossSplits  int64 `protobuf:"varint,3,opt,name=across_splits,json=acrossSplits,proto3" json:"across_splits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statistics_Duplicates) Reset() {
+	*x = Statistics_Duplicates{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statistics_Duplicates) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statistics_Duplicates) ProtoMessage() {}
+
+func (x *Statistics_Duplicates) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statistics_Duplicates.ProtoReflect.Descriptor instead.
+func (*Statistics_Duplicates) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12, 2}
+}
+
+func (x *Statistics_Duplicates) GetSampled() float64 {
+	if x != nil {
+		return x.Sampled
+	}
+	return 0
+}
+
+func (x *Statistics_Duplicates) GetExamples() int64 {
+	if x != nil {
+		return x.Examples
+	}
+	return 0
+}
+
+func (x *Statistics_Duplicates) GetAcrossSplits() int64 {
+	if x != nil {
+		return x.AcrossSplits
+	}
+	return 0
+}
+
+// A split.
+type Statistics_SplitStatistics struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Examples in it.
+	ExampleCount int64 `protobuf:"varint,2,opt,name=example_count,json=exampleCount,proto3" json:"example_count,omitempty"`
+	// Its bytes.
+	SizeBytes     int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statistics_SplitStatistics) Reset() {
+	*x = Statistics_SplitStatistics{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statistics_SplitStatistics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statistics_SplitStatistics) ProtoMessage() {}
+
+func (x *Statistics_SplitStatistics) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statistics_SplitStatistics.ProtoReflect.Descriptor instead.
+func (*Statistics_SplitStatistics) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12, 3}
+}
+
+func (x *Statistics_SplitStatistics) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Statistics_SplitStatistics) GetExampleCount() int64 {
+	if x != nil {
+		return x.ExampleCount
+	}
+	return 0
+}
+
+func (x *Statistics_SplitStatistics) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+// A class.
+type Statistics_ClassStatistics struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Examples of it.
+	ExampleCount int64 `protobuf:"varint,2,opt,name=example_count,json=exampleCount,proto3" json:"example_count,omitempty"`
+	// Annotated objects of it, where examples hold several.
+	ObjectCount int64 `protobuf:"varint,3,opt,name=object_count,json=objectCount,proto3" json:"object_count,omitempty"`
+	// Examples of it in each split, in the order of splits.
+	BySplit       []int64 `protobuf:"varint,4,rep,packed,name=by_split,json=bySplit,proto3" json:"by_split,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statistics_ClassStatistics) Reset() {
+	*x = Statistics_ClassStatistics{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statistics_ClassStatistics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statistics_ClassStatistics) ProtoMessage() {}
+
+func (x *Statistics_ClassStatistics) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statistics_ClassStatistics.ProtoReflect.Descriptor instead.
+func (*Statistics_ClassStatistics) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12, 4}
+}
+
+func (x *Statistics_ClassStatistics) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Statistics_ClassStatistics) GetExampleCount() int64 {
+	if x != nil {
+		return x.ExampleCount
+	}
+	return 0
+}
+
+func (x *Statistics_ClassStatistics) GetObjectCount() int64 {
+	if x != nil {
+		return x.ObjectCount
+	}
+	return 0
+}
+
+func (x *Statistics_ClassStatistics) GetBySplit() []int64 {
+	if x != nil {
+		return x.BySplit
+	}
+	return nil
+}
+
+// A numeric property. Quantiles are right to 1.6 %.
+type Statistics_NumberStatistics struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many values there are.
+	Count int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// The least value.
+	Min float64 `protobuf:"fixed64,3,opt,name=min,proto3" json:"min,omitempty"`
+	// The greatest value.
+	Max float64 `protobuf:"fixed64,4,opt,name=max,proto3" json:"max,omitempty"`
+	// The mean.
+	Mean float64 `protobuf:"fixed64,5,opt,name=mean,proto3" json:"mean,omitempty"`
+	// Quantiles: 5, 25, 50, 75 and 95 %.
+	Quantiles []float64 `protobuf:"fixed64,6,rep,packed,name=quantiles,proto3" json:"quantiles,omitempty"`
+	// Counts in bins of equal width from min to max.
+	Histogram     []int64 `protobuf:"varint,7,rep,packed,name=histogram,proto3" json:"histogram,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statistics_NumberStatistics) Reset() {
+	*x = Statistics_NumberStatistics{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statistics_NumberStatistics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statistics_NumberStatistics) ProtoMessage() {}
+
+func (x *Statistics_NumberStatistics) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statistics_NumberStatistics.ProtoReflect.Descriptor instead.
+func (*Statistics_NumberStatistics) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12, 5}
+}
+
+func (x *Statistics_NumberStatistics) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Statistics_NumberStatistics) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Statistics_NumberStatistics) GetMin() float64 {
+	if x != nil {
+		return x.Min
+	}
+	return 0
+}
+
+func (x *Statistics_NumberStatistics) GetMax() float64 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Statistics_NumberStatistics) GetMean() float64 {
+	if x != nil {
+		return x.Mean
+	}
+	return 0
+}
+
+func (x *Statistics_NumberStatistics) GetQuantiles() []float64 {
+	if x != nil {
+		return x.Quantiles
+	}
+	return nil
+}
+
+func (x *Statistics_NumberStatistics) GetHistogram() []int64 {
+	if x != nil {
+		return x.Histogram
+	}
+	return nil
+}
+
+// A property that has few values.
+type Statistics_CountStatistics struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The values, the most frequent first, at most 100.
+	Values        []*Statistics_ValueCount `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statistics_CountStatistics) Reset() {
+	*x = Statistics_CountStatistics{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statistics_CountStatistics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statistics_CountStatistics) ProtoMessage() {}
+
+func (x *Statistics_CountStatistics) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statistics_CountStatistics.ProtoReflect.Descriptor instead.
+func (*Statistics_CountStatistics) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12, 6}
+}
+
+func (x *Statistics_CountStatistics) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Statistics_CountStatistics) GetValues() []*Statistics_ValueCount {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// A value and how often it is there.
+type Statistics_ValueCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// How often.
+	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statistics_ValueCount) Reset() {
+	*x = Statistics_ValueCount{}
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statistics_ValueCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statistics_ValueCount) ProtoMessage() {}
+
+func (x *Statistics_ValueCount) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_converter_v1_converter_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statistics_ValueCount.ProtoReflect.Descriptor instead.
+func (*Statistics_ValueCount) Descriptor() ([]byte, []int) {
+	return file_trainyard_converter_v1_converter_proto_rawDescGZIP(), []int{12, 7}
+}
+
+func (x *Statistics_ValueCount) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Statistics_ValueCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 var File_trainyard_converter_v1_converter_proto protoreflect.FileDescriptor
 
 const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
@@ -1612,11 +2533,13 @@ const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\x04 \x01(\x03R\tsizeBytes\x12\x16\n" +
 	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x10\n" +
-	"\x03url\x18\x06 \x01(\tR\x03url\"Q\n" +
+	"\x03url\x18\x06 \x01(\tR\x03url\"{\n" +
 	"\tRejection\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\xcd\x01\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05where\x18\x05 \x01(\x03R\x05where\"\xcd\x01\n" +
 	"\aExample\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05split\x18\x02 \x01(\tR\x05split\x12\x14\n" +
@@ -1684,10 +2607,84 @@ const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"\x06parent\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06parent\x12$\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"s\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x9f\x02\n" +
 	"\x12ListShardsResponse\x125\n" +
 	"\x06shards\x18\x01 \x03(\v2\x1d.trainyard.converter.v1.ShardR\x06shards\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"}\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x122\n" +
+	"\x05files\x18\x03 \x03(\v2\x1c.trainyard.converter.v1.FileR\x05files\x126\n" +
+	"\apackage\x18\x04 \x01(\v2\x1c.trainyard.converter.v1.FileR\apackage\x12\x1b\n" +
+	"\ttfds_name\x18\x05 \x01(\tR\btfdsName\x12!\n" +
+	"\ftfds_version\x18\x06 \x01(\tR\vtfdsVersion\"c\n" +
+	"\x04File\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x10\n" +
+	"\x03url\x18\x04 \x01(\tR\x03url\"3\n" +
+	"\x14GetStatisticsRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"[\n" +
+	"\x15GetStatisticsResponse\x12B\n" +
+	"\n" +
+	"statistics\x18\x01 \x01(\v2\".trainyard.converter.v1.StatisticsR\n" +
+	"statistics\"\xa7\r\n" +
+	"\n" +
+	"Statistics\x12>\n" +
+	"\x05found\x18\x01 \x01(\v2(.trainyard.converter.v1.Statistics.TallyR\x05found\x12<\n" +
+	"\x04kept\x18\x02 \x01(\v2(.trainyard.converter.v1.Statistics.TallyR\x04kept\x12C\n" +
+	"\bleft_out\x18\x03 \x01(\v2(.trainyard.converter.v1.Statistics.TallyR\aleftOut\x12H\n" +
+	"\areasons\x18\x04 \x03(\v2..trainyard.converter.v1.Statistics.ReasonCountR\areasons\x12#\n" +
+	"\rformat_reason\x18\x05 \x01(\tR\fformatReason\x12#\n" +
+	"\rother_formats\x18\x06 \x03(\tR\fotherFormats\x12\x1a\n" +
+	"\bwarnings\x18\a \x03(\tR\bwarnings\x12M\n" +
+	"\n" +
+	"duplicates\x18\b \x01(\v2-.trainyard.converter.v1.Statistics.DuplicatesR\n" +
+	"duplicates\x12J\n" +
+	"\x06splits\x18\t \x03(\v22.trainyard.converter.v1.Statistics.SplitStatisticsR\x06splits\x12L\n" +
+	"\aclasses\x18\n" +
+	" \x03(\v22.trainyard.converter.v1.Statistics.ClassStatisticsR\aclasses\x12\x1f\n" +
+	"\vclass_count\x18\v \x01(\x05R\n" +
+	"classCount\x12M\n" +
+	"\anumbers\x18\f \x03(\v23.trainyard.converter.v1.Statistics.NumberStatisticsR\anumbers\x12J\n" +
+	"\x06counts\x18\r \x03(\v22.trainyard.converter.v1.Statistics.CountStatisticsR\x06counts\x12!\n" +
+	"\fsource_bytes\x18\x0e \x01(\x03R\vsourceBytes\x1aS\n" +
+	"\x05Tally\x12\x14\n" +
+	"\x05files\x18\x01 \x01(\x03R\x05files\x12\x12\n" +
+	"\x04rows\x18\x02 \x01(\x03R\x04rows\x12 \n" +
+	"\vannotations\x18\x03 \x01(\x03R\vannotations\x1aO\n" +
+	"\vReasonCount\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\x1ag\n" +
+	"\n" +
+	"Duplicates\x12\x18\n" +
+	"\asampled\x18\x01 \x01(\x01R\asampled\x12\x1a\n" +
+	"\bexamples\x18\x02 \x01(\x03R\bexamples\x12#\n" +
+	"\racross_splits\x18\x03 \x01(\x03R\facrossSplits\x1ai\n" +
+	"\x0fSplitStatistics\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
+	"\rexample_count\x18\x02 \x01(\x03R\fexampleCount\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x1a\x88\x01\n" +
+	"\x0fClassStatistics\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
+	"\rexample_count\x18\x02 \x01(\x03R\fexampleCount\x12!\n" +
+	"\fobject_count\x18\x03 \x01(\x03R\vobjectCount\x12\x19\n" +
+	"\bby_split\x18\x04 \x03(\x03R\abySplit\x1a\xb0\x01\n" +
+	"\x10NumberStatistics\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x10\n" +
+	"\x03min\x18\x03 \x01(\x01R\x03min\x12\x10\n" +
+	"\x03max\x18\x04 \x01(\x01R\x03max\x12\x12\n" +
+	"\x04mean\x18\x05 \x01(\x01R\x04mean\x12\x1c\n" +
+	"\tquantiles\x18\x06 \x03(\x01R\tquantiles\x12\x1c\n" +
+	"\thistogram\x18\a \x03(\x03R\thistogram\x1al\n" +
+	"\x0fCountStatistics\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12E\n" +
+	"\x06values\x18\x02 \x03(\v2-.trainyard.converter.v1.Statistics.ValueCountR\x06values\x1a8\n" +
+	"\n" +
+	"ValueCount\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"}\n" +
 	"\x15ListRejectionsRequest\x12\x1f\n" +
 	"\x06parent\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06parent\x12$\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
@@ -1709,11 +2706,13 @@ const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\"{\n" +
 	"\x14ListExamplesResponse\x12;\n" +
 	"\bexamples\x18\x01 \x03(\v2\x1f.trainyard.converter.v1.ExampleR\bexamples\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xf2\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa2\x06\n" +
 	"\x10ConverterService\x12{\n" +
 	"\vListFormats\x12*.trainyard.converter.v1.ListFormatsRequest\x1a+.trainyard.converter.v1.ListFormatsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/formats\x12\x96\x01\n" +
 	"\n" +
-	"ListShards\x12).trainyard.converter.v1.ListShardsRequest\x1a*.trainyard.converter.v1.ListShardsResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/{parent=datasets/*/versions/*}/shards\x12\xa6\x01\n" +
+	"ListShards\x12).trainyard.converter.v1.ListShardsRequest\x1a*.trainyard.converter.v1.ListShardsResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/{parent=datasets/*/versions/*}/shards\x12\xad\x01\n" +
+	"\rGetStatistics\x12,.trainyard.converter.v1.GetStatisticsRequest\x1a-.trainyard.converter.v1.GetStatisticsResponse\"?\x82\xd3\xe4\x93\x029b\n" +
+	"statistics\x12+/v1/{name=datasets/*/versions/*}/statistics\x12\xa6\x01\n" +
 	"\x0eListRejections\x12-.trainyard.converter.v1.ListRejectionsRequest\x1a..trainyard.converter.v1.ListRejectionsResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{parent=datasets/*/versions/*}/rejections\x12\x9e\x01\n" +
 	"\fListExamples\x12+.trainyard.converter.v1.ListExamplesRequest\x1a,.trainyard.converter.v1.ListExamplesResponse\"3\x82\xd3\xe4\x93\x02-\x12+/v1/{parent=datasets/*/versions/*}/examplesBGZEgithub.com/trainyard/trainyard/gen/trainyard/converter/v1;converterv1b\x06proto3"
 
@@ -1729,59 +2728,86 @@ func file_trainyard_converter_v1_converter_proto_rawDescGZIP() []byte {
 	return file_trainyard_converter_v1_converter_proto_rawDescData
 }
 
-var file_trainyard_converter_v1_converter_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_trainyard_converter_v1_converter_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_trainyard_converter_v1_converter_proto_goTypes = []any{
-	(*Format)(nil),                 // 0: trainyard.converter.v1.Format
-	(*Shard)(nil),                  // 1: trainyard.converter.v1.Shard
-	(*Rejection)(nil),              // 2: trainyard.converter.v1.Rejection
-	(*Example)(nil),                // 3: trainyard.converter.v1.Example
-	(*Feature)(nil),                // 4: trainyard.converter.v1.Feature
-	(*ListFormatsRequest)(nil),     // 5: trainyard.converter.v1.ListFormatsRequest
-	(*ListFormatsResponse)(nil),    // 6: trainyard.converter.v1.ListFormatsResponse
-	(*ListShardsRequest)(nil),      // 7: trainyard.converter.v1.ListShardsRequest
-	(*ListShardsResponse)(nil),     // 8: trainyard.converter.v1.ListShardsResponse
-	(*ListRejectionsRequest)(nil),  // 9: trainyard.converter.v1.ListRejectionsRequest
-	(*ListRejectionsResponse)(nil), // 10: trainyard.converter.v1.ListRejectionsResponse
-	(*ListExamplesRequest)(nil),    // 11: trainyard.converter.v1.ListExamplesRequest
-	(*ListExamplesResponse)(nil),   // 12: trainyard.converter.v1.ListExamplesResponse
-	(*Feature_Ints)(nil),           // 13: trainyard.converter.v1.Feature.Ints
-	(*Feature_Floats)(nil),         // 14: trainyard.converter.v1.Feature.Floats
-	(*Feature_Texts)(nil),          // 15: trainyard.converter.v1.Feature.Texts
-	(*Feature_Blobs)(nil),          // 16: trainyard.converter.v1.Feature.Blobs
-	(*Feature_Labels)(nil),         // 17: trainyard.converter.v1.Feature.Labels
-	(*Feature_Image)(nil),          // 18: trainyard.converter.v1.Feature.Image
-	(*Feature_Boxes)(nil),          // 19: trainyard.converter.v1.Feature.Boxes
-	(*Feature_Box)(nil),            // 20: trainyard.converter.v1.Feature.Box
-	(*Feature_Audio)(nil),          // 21: trainyard.converter.v1.Feature.Audio
+	(*Format)(nil),                      // 0: trainyard.converter.v1.Format
+	(*Shard)(nil),                       // 1: trainyard.converter.v1.Shard
+	(*Rejection)(nil),                   // 2: trainyard.converter.v1.Rejection
+	(*Example)(nil),                     // 3: trainyard.converter.v1.Example
+	(*Feature)(nil),                     // 4: trainyard.converter.v1.Feature
+	(*ListFormatsRequest)(nil),          // 5: trainyard.converter.v1.ListFormatsRequest
+	(*ListFormatsResponse)(nil),         // 6: trainyard.converter.v1.ListFormatsResponse
+	(*ListShardsRequest)(nil),           // 7: trainyard.converter.v1.ListShardsRequest
+	(*ListShardsResponse)(nil),          // 8: trainyard.converter.v1.ListShardsResponse
+	(*File)(nil),                        // 9: trainyard.converter.v1.File
+	(*GetStatisticsRequest)(nil),        // 10: trainyard.converter.v1.GetStatisticsRequest
+	(*GetStatisticsResponse)(nil),       // 11: trainyard.converter.v1.GetStatisticsResponse
+	(*Statistics)(nil),                  // 12: trainyard.converter.v1.Statistics
+	(*ListRejectionsRequest)(nil),       // 13: trainyard.converter.v1.ListRejectionsRequest
+	(*ListRejectionsResponse)(nil),      // 14: trainyard.converter.v1.ListRejectionsResponse
+	(*ListExamplesRequest)(nil),         // 15: trainyard.converter.v1.ListExamplesRequest
+	(*ListExamplesResponse)(nil),        // 16: trainyard.converter.v1.ListExamplesResponse
+	(*Feature_Ints)(nil),                // 17: trainyard.converter.v1.Feature.Ints
+	(*Feature_Floats)(nil),              // 18: trainyard.converter.v1.Feature.Floats
+	(*Feature_Texts)(nil),               // 19: trainyard.converter.v1.Feature.Texts
+	(*Feature_Blobs)(nil),               // 20: trainyard.converter.v1.Feature.Blobs
+	(*Feature_Labels)(nil),              // 21: trainyard.converter.v1.Feature.Labels
+	(*Feature_Image)(nil),               // 22: trainyard.converter.v1.Feature.Image
+	(*Feature_Boxes)(nil),               // 23: trainyard.converter.v1.Feature.Boxes
+	(*Feature_Box)(nil),                 // 24: trainyard.converter.v1.Feature.Box
+	(*Feature_Audio)(nil),               // 25: trainyard.converter.v1.Feature.Audio
+	(*Statistics_Tally)(nil),            // 26: trainyard.converter.v1.Statistics.Tally
+	(*Statistics_ReasonCount)(nil),      // 27: trainyard.converter.v1.Statistics.ReasonCount
+	(*Statistics_Duplicates)(nil),       // 28: trainyard.converter.v1.Statistics.Duplicates
+	(*Statistics_SplitStatistics)(nil),  // 29: trainyard.converter.v1.Statistics.SplitStatistics
+	(*Statistics_ClassStatistics)(nil),  // 30: trainyard.converter.v1.Statistics.ClassStatistics
+	(*Statistics_NumberStatistics)(nil), // 31: trainyard.converter.v1.Statistics.NumberStatistics
+	(*Statistics_CountStatistics)(nil),  // 32: trainyard.converter.v1.Statistics.CountStatistics
+	(*Statistics_ValueCount)(nil),       // 33: trainyard.converter.v1.Statistics.ValueCount
 }
 var file_trainyard_converter_v1_converter_proto_depIdxs = []int32{
 	4,  // 0: trainyard.converter.v1.Example.features:type_name -> trainyard.converter.v1.Feature
-	13, // 1: trainyard.converter.v1.Feature.ints:type_name -> trainyard.converter.v1.Feature.Ints
-	14, // 2: trainyard.converter.v1.Feature.floats:type_name -> trainyard.converter.v1.Feature.Floats
-	15, // 3: trainyard.converter.v1.Feature.texts:type_name -> trainyard.converter.v1.Feature.Texts
-	16, // 4: trainyard.converter.v1.Feature.blobs:type_name -> trainyard.converter.v1.Feature.Blobs
-	17, // 5: trainyard.converter.v1.Feature.labels:type_name -> trainyard.converter.v1.Feature.Labels
-	18, // 6: trainyard.converter.v1.Feature.image:type_name -> trainyard.converter.v1.Feature.Image
-	19, // 7: trainyard.converter.v1.Feature.boxes:type_name -> trainyard.converter.v1.Feature.Boxes
-	21, // 8: trainyard.converter.v1.Feature.audio:type_name -> trainyard.converter.v1.Feature.Audio
+	17, // 1: trainyard.converter.v1.Feature.ints:type_name -> trainyard.converter.v1.Feature.Ints
+	18, // 2: trainyard.converter.v1.Feature.floats:type_name -> trainyard.converter.v1.Feature.Floats
+	19, // 3: trainyard.converter.v1.Feature.texts:type_name -> trainyard.converter.v1.Feature.Texts
+	20, // 4: trainyard.converter.v1.Feature.blobs:type_name -> trainyard.converter.v1.Feature.Blobs
+	21, // 5: trainyard.converter.v1.Feature.labels:type_name -> trainyard.converter.v1.Feature.Labels
+	22, // 6: trainyard.converter.v1.Feature.image:type_name -> trainyard.converter.v1.Feature.Image
+	23, // 7: trainyard.converter.v1.Feature.boxes:type_name -> trainyard.converter.v1.Feature.Boxes
+	25, // 8: trainyard.converter.v1.Feature.audio:type_name -> trainyard.converter.v1.Feature.Audio
 	0,  // 9: trainyard.converter.v1.ListFormatsResponse.formats:type_name -> trainyard.converter.v1.Format
 	1,  // 10: trainyard.converter.v1.ListShardsResponse.shards:type_name -> trainyard.converter.v1.Shard
-	2,  // 11: trainyard.converter.v1.ListRejectionsResponse.rejections:type_name -> trainyard.converter.v1.Rejection
-	3,  // 12: trainyard.converter.v1.ListExamplesResponse.examples:type_name -> trainyard.converter.v1.Example
-	20, // 13: trainyard.converter.v1.Feature.Boxes.boxes:type_name -> trainyard.converter.v1.Feature.Box
-	5,  // 14: trainyard.converter.v1.ConverterService.ListFormats:input_type -> trainyard.converter.v1.ListFormatsRequest
-	7,  // 15: trainyard.converter.v1.ConverterService.ListShards:input_type -> trainyard.converter.v1.ListShardsRequest
-	9,  // 16: trainyard.converter.v1.ConverterService.ListRejections:input_type -> trainyard.converter.v1.ListRejectionsRequest
-	11, // 17: trainyard.converter.v1.ConverterService.ListExamples:input_type -> trainyard.converter.v1.ListExamplesRequest
-	6,  // 18: trainyard.converter.v1.ConverterService.ListFormats:output_type -> trainyard.converter.v1.ListFormatsResponse
-	8,  // 19: trainyard.converter.v1.ConverterService.ListShards:output_type -> trainyard.converter.v1.ListShardsResponse
-	10, // 20: trainyard.converter.v1.ConverterService.ListRejections:output_type -> trainyard.converter.v1.ListRejectionsResponse
-	12, // 21: trainyard.converter.v1.ConverterService.ListExamples:output_type -> trainyard.converter.v1.ListExamplesResponse
-	18, // [18:22] is the sub-list for method output_type
-	14, // [14:18] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	9,  // 11: trainyard.converter.v1.ListShardsResponse.files:type_name -> trainyard.converter.v1.File
+	9,  // 12: trainyard.converter.v1.ListShardsResponse.package:type_name -> trainyard.converter.v1.File
+	12, // 13: trainyard.converter.v1.GetStatisticsResponse.statistics:type_name -> trainyard.converter.v1.Statistics
+	26, // 14: trainyard.converter.v1.Statistics.found:type_name -> trainyard.converter.v1.Statistics.Tally
+	26, // 15: trainyard.converter.v1.Statistics.kept:type_name -> trainyard.converter.v1.Statistics.Tally
+	26, // 16: trainyard.converter.v1.Statistics.left_out:type_name -> trainyard.converter.v1.Statistics.Tally
+	27, // 17: trainyard.converter.v1.Statistics.reasons:type_name -> trainyard.converter.v1.Statistics.ReasonCount
+	28, // 18: trainyard.converter.v1.Statistics.duplicates:type_name -> trainyard.converter.v1.Statistics.Duplicates
+	29, // 19: trainyard.converter.v1.Statistics.splits:type_name -> trainyard.converter.v1.Statistics.SplitStatistics
+	30, // 20: trainyard.converter.v1.Statistics.classes:type_name -> trainyard.converter.v1.Statistics.ClassStatistics
+	31, // 21: trainyard.converter.v1.Statistics.numbers:type_name -> trainyard.converter.v1.Statistics.NumberStatistics
+	32, // 22: trainyard.converter.v1.Statistics.counts:type_name -> trainyard.converter.v1.Statistics.CountStatistics
+	2,  // 23: trainyard.converter.v1.ListRejectionsResponse.rejections:type_name -> trainyard.converter.v1.Rejection
+	3,  // 24: trainyard.converter.v1.ListExamplesResponse.examples:type_name -> trainyard.converter.v1.Example
+	24, // 25: trainyard.converter.v1.Feature.Boxes.boxes:type_name -> trainyard.converter.v1.Feature.Box
+	33, // 26: trainyard.converter.v1.Statistics.CountStatistics.values:type_name -> trainyard.converter.v1.Statistics.ValueCount
+	5,  // 27: trainyard.converter.v1.ConverterService.ListFormats:input_type -> trainyard.converter.v1.ListFormatsRequest
+	7,  // 28: trainyard.converter.v1.ConverterService.ListShards:input_type -> trainyard.converter.v1.ListShardsRequest
+	10, // 29: trainyard.converter.v1.ConverterService.GetStatistics:input_type -> trainyard.converter.v1.GetStatisticsRequest
+	13, // 30: trainyard.converter.v1.ConverterService.ListRejections:input_type -> trainyard.converter.v1.ListRejectionsRequest
+	15, // 31: trainyard.converter.v1.ConverterService.ListExamples:input_type -> trainyard.converter.v1.ListExamplesRequest
+	6,  // 32: trainyard.converter.v1.ConverterService.ListFormats:output_type -> trainyard.converter.v1.ListFormatsResponse
+	8,  // 33: trainyard.converter.v1.ConverterService.ListShards:output_type -> trainyard.converter.v1.ListShardsResponse
+	11, // 34: trainyard.converter.v1.ConverterService.GetStatistics:output_type -> trainyard.converter.v1.GetStatisticsResponse
+	14, // 35: trainyard.converter.v1.ConverterService.ListRejections:output_type -> trainyard.converter.v1.ListRejectionsResponse
+	16, // 36: trainyard.converter.v1.ConverterService.ListExamples:output_type -> trainyard.converter.v1.ListExamplesResponse
+	32, // [32:37] is the sub-list for method output_type
+	27, // [27:32] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_trainyard_converter_v1_converter_proto_init() }
@@ -1805,7 +2831,7 @@ func file_trainyard_converter_v1_converter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trainyard_converter_v1_converter_proto_rawDesc), len(file_trainyard_converter_v1_converter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -123,6 +123,45 @@ func local_request_ConverterService_ListShards_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
+func request_ConverterService_GetStatistics_0(ctx context.Context, marshaler runtime.Marshaler, client ConverterServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq GetStatisticsRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["name"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "name")
+	}
+	protoReq.Name, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "name", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.GetStatistics(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_ConverterService_GetStatistics_0(ctx context.Context, marshaler runtime.Marshaler, server ConverterServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq GetStatisticsRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["name"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "name")
+	}
+	protoReq.Name, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "name", err)
+	}
+	msg, err := server.GetStatistics(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 var filter_ConverterService_ListRejections_0 = &utilities.DoubleArray{Encoding: map[string]int{"parent": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
 func request_ConverterService_ListRejections_0(ctx context.Context, marshaler runtime.Marshaler, client ConverterServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
@@ -275,6 +314,26 @@ func RegisterConverterServiceHandlerServer(ctx context.Context, mux *runtime.Ser
 		}
 		forward_ConverterService_ListShards_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_ConverterService_GetStatistics_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/trainyard.converter.v1.ConverterService/GetStatistics", runtime.WithHTTPPathPattern("/v1/{name=datasets/*/versions/*}/statistics"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_ConverterService_GetStatistics_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ConverterService_GetStatistics_0(annotatedContext, mux, outboundMarshaler, w, req, response_ConverterService_GetStatistics_0{resp.(*GetStatisticsResponse)}, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ConverterService_ListRejections_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -389,6 +448,23 @@ func RegisterConverterServiceHandlerClient(ctx context.Context, mux *runtime.Ser
 		}
 		forward_ConverterService_ListShards_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_ConverterService_GetStatistics_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/trainyard.converter.v1.ConverterService/GetStatistics", runtime.WithHTTPPathPattern("/v1/{name=datasets/*/versions/*}/statistics"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_ConverterService_GetStatistics_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ConverterService_GetStatistics_0(annotatedContext, mux, outboundMarshaler, w, req, response_ConverterService_GetStatistics_0{resp.(*GetStatisticsResponse)}, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ConverterService_ListRejections_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -426,9 +502,19 @@ func RegisterConverterServiceHandlerClient(ctx context.Context, mux *runtime.Ser
 	return nil
 }
 
+type response_ConverterService_GetStatistics_0 struct {
+	*GetStatisticsResponse
+}
+
+func (m response_ConverterService_GetStatistics_0) XXX_ResponseBody() interface{} {
+	response := m.GetStatisticsResponse
+	return response.Statistics
+}
+
 var (
 	pattern_ConverterService_ListFormats_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "formats"}, ""))
 	pattern_ConverterService_ListShards_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 2, 2, 1, 0, 4, 4, 5, 3, 2, 4}, []string{"v1", "datasets", "versions", "parent", "shards"}, ""))
+	pattern_ConverterService_GetStatistics_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 2, 2, 1, 0, 4, 4, 5, 3, 2, 4}, []string{"v1", "datasets", "versions", "name", "statistics"}, ""))
 	pattern_ConverterService_ListRejections_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 2, 2, 1, 0, 4, 4, 5, 3, 2, 4}, []string{"v1", "datasets", "versions", "parent", "rejections"}, ""))
 	pattern_ConverterService_ListExamples_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 2, 2, 1, 0, 4, 4, 5, 3, 2, 4}, []string{"v1", "datasets", "versions", "parent", "examples"}, ""))
 )
@@ -436,6 +522,7 @@ var (
 var (
 	forward_ConverterService_ListFormats_0    = runtime.ForwardResponseMessage
 	forward_ConverterService_ListShards_0     = runtime.ForwardResponseMessage
+	forward_ConverterService_GetStatistics_0  = runtime.ForwardResponseMessage
 	forward_ConverterService_ListRejections_0 = runtime.ForwardResponseMessage
 	forward_ConverterService_ListExamples_0   = runtime.ForwardResponseMessage
 )

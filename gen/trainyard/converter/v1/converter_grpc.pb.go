@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	ConverterService_ListFormats_FullMethodName    = "/trainyard.converter.v1.ConverterService/ListFormats"
 	ConverterService_ListShards_FullMethodName     = "/trainyard.converter.v1.ConverterService/ListShards"
+	ConverterService_GetStatistics_FullMethodName  = "/trainyard.converter.v1.ConverterService/GetStatistics"
 	ConverterService_ListRejections_FullMethodName = "/trainyard.converter.v1.ConverterService/ListRejections"
 	ConverterService_ListExamples_FullMethodName   = "/trainyard.converter.v1.ConverterService/ListExamples"
 )
@@ -35,6 +36,8 @@ type ConverterServiceClient interface {
 	ListFormats(ctx context.Context, in *ListFormatsRequest, opts ...grpc.CallOption) (*ListFormatsResponse, error)
 	// Lists a READY version's shards from its manifest, with a URL to download each.
 	ListShards(ctx context.Context, in *ListShardsRequest, opts ...grpc.CallOption) (*ListShardsResponse, error)
+	// What is in a READY version, and what was left out of it, in numbers.
+	GetStatistics(ctx context.Context, in *GetStatisticsRequest, opts ...grpc.CallOption) (*GetStatisticsResponse, error)
 	// Lists the files that were left out of a READY version, each with its reason.
 	ListRejections(ctx context.Context, in *ListRejectionsRequest, opts ...grpc.CallOption) (*ListRejectionsResponse, error)
 	// Reads examples of a READY version back from its shards, decoded, in the order of the shards.
@@ -63,6 +66,16 @@ func (c *converterServiceClient) ListShards(ctx context.Context, in *ListShardsR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListShardsResponse)
 	err := c.cc.Invoke(ctx, ConverterService_ListShards_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *converterServiceClient) GetStatistics(ctx context.Context, in *GetStatisticsRequest, opts ...grpc.CallOption) (*GetStatisticsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetStatisticsResponse)
+	err := c.cc.Invoke(ctx, ConverterService_GetStatistics_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +112,8 @@ type ConverterServiceServer interface {
 	ListFormats(context.Context, *ListFormatsRequest) (*ListFormatsResponse, error)
 	// Lists a READY version's shards from its manifest, with a URL to download each.
 	ListShards(context.Context, *ListShardsRequest) (*ListShardsResponse, error)
+	// What is in a READY version, and what was left out of it, in numbers.
+	GetStatistics(context.Context, *GetStatisticsRequest) (*GetStatisticsResponse, error)
 	// Lists the files that were left out of a READY version, each with its reason.
 	ListRejections(context.Context, *ListRejectionsRequest) (*ListRejectionsResponse, error)
 	// Reads examples of a READY version back from its shards, decoded, in the order of the shards.
@@ -118,6 +133,9 @@ func (UnimplementedConverterServiceServer) ListFormats(context.Context, *ListFor
 }
 func (UnimplementedConverterServiceServer) ListShards(context.Context, *ListShardsRequest) (*ListShardsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListShards not implemented")
+}
+func (UnimplementedConverterServiceServer) GetStatistics(context.Context, *GetStatisticsRequest) (*GetStatisticsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStatistics not implemented")
 }
 func (UnimplementedConverterServiceServer) ListRejections(context.Context, *ListRejectionsRequest) (*ListRejectionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRejections not implemented")
@@ -182,6 +200,24 @@ func _ConverterService_ListShards_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConverterService_GetStatistics_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetStatisticsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConverterServiceServer).GetStatistics(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConverterService_GetStatistics_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConverterServiceServer).GetStatistics(ctx, req.(*GetStatisticsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ConverterService_ListRejections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRejectionsRequest)
 	if err := dec(in); err != nil {
@@ -232,6 +268,10 @@ var ConverterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListShards",
 			Handler:    _ConverterService_ListShards_Handler,
+		},
+		{
+			MethodName: "GetStatistics",
+			Handler:    _ConverterService_GetStatistics_Handler,
 		},
 		{
 			MethodName: "ListRejections",
