@@ -87,7 +87,7 @@ type NumberSummary struct {
 	Histogram []int64 `json:"histogram"` // counts in bins of equal width from min to max
 }
 
-// Duplicates counts examples whose data equal another's, by a 64-bit hash. Of very many examples a sample is compared and the counts are scaled up.
+// Duplicates counts examples whose data equal another's, by 62 bits of a hash. Of very many examples a sample is compared and the counts are scaled up.
 type Duplicates struct {
 	Sampled      float64 `json:"sampled"`       // share of the examples that was compared
 	Examples     int64   `json:"examples"`      // that could be removed without losing data
@@ -274,35 +274,33 @@ func hashShift(records int64) uint8 {
 
 // duplicates counts equal hashes.
 func duplicates(results []*TaskResult, shift uint8) Duplicates {
-	type seen struct {
-		hash  uint64
-		split int8
-	}
-	var total int64
+	var total int
 	for _, r := range results {
 		for _, s := range r.Shards {
-			total += int64(len(s.Hashes) / 8)
+			total += len(s.Hashes) / 8
 		}
 	}
-	all := make([]seen, 0, total)
+	// The split stands in the last two bits of the hash, so that plain numbers are sorted: equal data come together, and of these equal splits.
+	const splitBits = 2
+	all := make([]uint64, 0, total)
 	for _, r := range results {
 		for _, s := range r.Shards {
-			split := int8(splitIndex(s.Split)) //nolint:gosec // 0 to 2
+			split := uint64(splitIndex(s.Split)) //nolint:gosec // 0 to 2
 			for b := s.Hashes; len(b) >= 8; b = b[8:] {
-				all = append(all, seen{binary.LittleEndian.Uint64(b), split})
+				all = append(all, binary.LittleEndian.Uint64(b)>>splitBits<<splitBits|split)
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b seen) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.split, b.split)) })
+	slices.Sort(all)
 	d := Duplicates{Sampled: 1 / float64(int64(1)<<shift)}
 	crossed := false
 	for i := 1; i < len(all); i++ {
-		if all[i].hash != all[i-1].hash {
+		if all[i]>>splitBits != all[i-1]>>splitBits {
 			crossed = false
 			continue
 		}
 		d.Examples++
-		if all[i].split != all[i-1].split && !crossed {
+		if all[i] != all[i-1] && !crossed {
 			d.AcrossSplits++
 			crossed = true
 		}
