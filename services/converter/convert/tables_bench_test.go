@@ -34,49 +34,50 @@ import (
 //
 //	TMPDIR=/dev/shm go test ./converter/convert -run '^$' -bench '^BenchmarkTables$' -benchtime 1x
 func BenchmarkTables(b *testing.B) {
-	const pairs = 3
-	for b.Loop() {
-		for _, f := range []struct {
-			name  string
-			write func(w io.Writer, next func() *benchRow) error
-			parse func(src string) (rows int, err error)
-		}{
-			{"csv", writeCSV, parseCSV},
-			{"jsonl", writeJSONL, parseJSONL},
-			{"parquet", writeParquet, parseParquet},
-		} {
-			dir := b.TempDir()
-			src, out := filepath.Join(dir, "reviews."+f.name), filepath.Join(dir, "out")
-			want := writeTable(b, src, f.write)
-			verifyTable(b, src, out, want)
-			for _, workers := range []int{1, 2} {
-				var ratios, seconds []float64
-				before := runtime.GOMAXPROCS(workers)
-				for i := range pairs {
-					parseWall, parseCPU := measure(b, func() {
-						if rows, err := f.parse(src); err != nil || int64(rows) != want.rows {
-							b.Fatalf("%d rows, want %d: %v", rows, want.rows, err)
-						}
-					})
-					convWall, convCPU := measure(b, func() { convertTable(b, src, out) })
-					if err := os.RemoveAll(out); err != nil {
-						b.Fatal(err)
-					}
-					fmt.Printf("  %s, %d workers, pair %d: parsing only %v wall %v cpu, convert %v wall %v cpu\n", f.name, workers, i, parseWall, parseCPU, convWall, convCPU)
-					ratios, seconds = append(ratios, convWall.Seconds()/parseWall.Seconds()), append(seconds, convWall.Seconds())
-				}
-				runtime.GOMAXPROCS(before)
-				slices.Sort(seconds)
-				median := seconds[pairs/2]
-				fmt.Printf("  %s, %d workers: %.0f rows/s, %.0f MB/s of the source\n", f.name, workers, float64(want.rows)/median, float64(want.bytes)/median/1e6)
-				printRatio(fmt.Sprintf("%s_vs_parsing_wall_%d_workers", f.name, workers), ratios, 1.5)
+	for _, f := range []tableFormat{{"csv", writeCSV, parseCSV}, {"jsonl", writeJSONL, parseJSONL}, {"parquet", writeParquet, parseParquet}} {
+		b.Run(f.name, func(b *testing.B) {
+			for b.Loop() {
+				f.bench(b)
 			}
-			if err := os.Remove(src); err != nil {
-				b.Fatal(err)
-			}
-		}
+		})
 	}
 	fmt.Printf("  peak memory of this process, with that of verification and of the parsers: %d MiB\n", peakMemory(b)>>20)
+}
+
+type tableFormat struct {
+	name  string
+	write func(w io.Writer, next func() *benchRow) error
+	parse func(src string) (rows int, err error)
+}
+
+func (f *tableFormat) bench(b *testing.B) {
+	const pairs = 3
+	dir := b.TempDir()
+	src, out := filepath.Join(dir, "reviews."+f.name), filepath.Join(dir, "out")
+	want := writeTable(b, src, f.write)
+	verifyTable(b, src, out, want)
+	for _, workers := range []int{1, 2} {
+		var ratios, seconds []float64
+		before := runtime.GOMAXPROCS(workers)
+		for i := range pairs {
+			parseWall, parseCPU := measure(b, func() {
+				if rows, err := f.parse(src); err != nil || int64(rows) != want.rows {
+					b.Fatalf("%d rows, want %d: %v", rows, want.rows, err)
+				}
+			})
+			convWall, convCPU := measure(b, func() { convertTable(b, src, out) })
+			if err := os.RemoveAll(out); err != nil {
+				b.Fatal(err)
+			}
+			fmt.Printf("  %s, %d workers, pair %d: parsing only %v wall %v cpu, convert %v wall %v cpu\n", f.name, workers, i, parseWall, parseCPU, convWall, convCPU)
+			ratios, seconds = append(ratios, convWall.Seconds()/parseWall.Seconds()), append(seconds, convWall.Seconds())
+		}
+		runtime.GOMAXPROCS(before)
+		slices.Sort(seconds)
+		median := seconds[pairs/2]
+		fmt.Printf("  %s, %d workers: %.0f rows/s, %.0f MB/s of the source\n", f.name, workers, float64(want.rows)/median, float64(want.bytes)/median/1e6)
+		printRatio(fmt.Sprintf("%s_vs_parsing_wall_%d_workers", f.name, workers), ratios, 1.5)
+	}
 }
 
 // benchRow is a review of a shop: numbers, categories, and a text that makes up about half of its bytes.
