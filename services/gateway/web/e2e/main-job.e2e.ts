@@ -59,8 +59,8 @@ it("brings a file from the disk to a downloaded model, live and without a reload
 
   // Examples read back from the shards, of all and of one class.
   const examples = page.getByRole("region", { name: "Examples", exact: true });
-  await examples.getByRole("img").first().waitFor();
-  const pictures = examples.getByRole("img");
+  const pictures = examples.getByRole("list", { name: "Examples" }).getByRole("img");
+  await pictures.first().waitFor();
   expect(await pictures.count()).toBeGreaterThan(10);
   expect(await pictures.first().evaluate((img: HTMLImageElement) => img.decode().then(() => img.naturalWidth))).toBeGreaterThan(1);
   const className = (await pictures.first().getAttribute("alt")) ?? "";
