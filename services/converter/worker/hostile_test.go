@@ -218,9 +218,9 @@ func TestHostileUploads(t *testing.T) {
 		{"a Parquet footer of 4 GB", "x.parquet", []byte("PAR1" + strings.Repeat("x", 1000) + "\xff\xff\xff\xffPAR1"), reject.CorruptParquet, ""},
 		{"JSON a million deep", "x.jsonl", []byte("{\"a\":1}\n{\"a\":" + strings.Repeat("[", 1_000_000) + "\n{\"a\":2}\n"), "", reject.TooDeep},
 		{"a JSON row of a million tokens", "x.jsonl", []byte("{\"a\":1}\n{\"a\":[" + strings.Repeat("1,", 1_000_000) + "1]}\n{\"a\":2}\n"), "", reject.TooLarge},
-		{"XML entities (VOC)", "x.zip", zipOf(t, xml(`<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><annotation><filename>a.png</filename><object><name>&b;</name></object></annotation>`)...), "", ""},
-		{"XML a million deep (VOC)", "x.zip", zipOf(t, xml("<annotation>"+strings.Repeat("<a>", 300_000))...), "", ""},
-		{"YAML aliases (YOLO)", "x.zip", zipOf(t, yolo("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nnames: [*c,*c,*c,*c]\n")...), "", ""},
+		{"XML entities (VOC)", "x.zip", zipOf(t, xml(`<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><annotation><filename>a.png</filename><object><name>&b;</name></object></annotation>`)...), reject.TooManyBadFiles, ""},
+		{"XML a million deep (VOC)", "x.zip", zipOf(t, xml("<annotation>"+strings.Repeat("<a>", 300_000))...), reject.TooManyBadFiles, ""},
+		{"YAML aliases (YOLO)", "x.zip", zipOf(t, yolo("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nnames: [*c,*c,*c,*c]\n")...), reject.MalformedFile, ""},
 	} {
 		t.Run(a.name, func(t *testing.T) {
 			before := residentBytes(t)

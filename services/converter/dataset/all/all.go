@@ -22,11 +22,11 @@ func Readers() []dataset.Reader {
 	return []dataset.Reader{
 		tfrecords.Reader{},
 		idx.Reader{},
-		webdataset.Reader{},
-		parquet.Reader{},
 		coco.Reader{},
 		voc.Reader{},
 		yolo.Reader{},
+		webdataset.Reader{},
+		parquet.Reader{},
 		imagetable.Reader{},
 		imagefolder.Reader{},
 		audiofolder.Reader{},
