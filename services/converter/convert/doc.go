@@ -1,5 +1,5 @@
-// Package convert turns an uploaded archive into a TensorFlow dataset: TFRecord shards with the
-// metadata that tfds.builder_from_directory reads, a manifest and a report.
+// Package convert turns an upload into a TensorFlow dataset: TFRecord shards with the
+// metadata that tfds.builder_from_directory reads, a manifest and a report; see package dataset for the formats.
 //
 // It knows nothing of AWS, gRPC or SQL. A conversion has three steps, which may run on different
 // machines and may each run any number of times with byte-identical results:
@@ -8,7 +8,7 @@
 //	result, err := convert.RunTask(ctx, convert.Task{...})          // for each i < len(plan.Tasks)
 //	output, err := convert.Merge(plan, results)                     // once all results are there
 //
-// MakePlan looks at the archive's directory, finds the dataset format and writes a plan file into
+// MakePlan looks at the archive's directory or the bare file, finds the dataset format and writes a plan file into
 // the scratch folder. The plan decides everything: which record goes into which shard and in which
 // order. It is a pure function of the source's bytes, the Options and Version, so a plan made twice is the
 // same to the byte. The file may be stored as one object and opened again by OpenPlan through any
@@ -39,9 +39,21 @@
 //     small archive with one truncated picture through, where 1 % would be less than one file.
 //     MaxBadFraction 0 allows none at all: the floor doesn't apply.
 //
+// Annotations have an account of their own with the same limit. Those of a picture that is left out are left out with it.
+//
+// # Records, blocks and the spill
+//
+// A record is a file, or a few files side by side, of the archive; or a row of a file. Rows are planned by the block: a
+// run of whole rows where they lie, some 64 KiB, of which the plan knows place, number and each row's split. A task reads
+// blocks as it reads files and cuts them to rows.
+//
+// What can't be read at any offset where it lies goes to the spill, a file on scratch disk: tables that are
+// deflated in a zip, and the rows of columnar files. The plan says how the spill came about, so that a task on another machine makes the same. A
+// compressed stream as a whole is unpacked to scratch disk in the same way. Space is checked before and while they are written.
+//
 // # Splits
 //
-// A record's split is drawn by a seeded hash of its key, its path below the dataset's root, so
+// A record's split is drawn by a seeded hash of its key, its path below the dataset's root (and a row's number), so
 // that it doesn't change when other files come or go, or when the archive is wrapped in another
 // folder. If a wanted split would get no record and there are enough to go round, the record with the smallest hash moves there from the
 // largest split. Where the archive has split folders of its own, they are taken as they are; a
@@ -58,9 +70,12 @@
 // task's shards of their split. A dataset smaller than a task is one task, and a split smaller than
 // ShardBytes is one shard: more files would only be smaller ones.
 //
+// Of rows, a block is dealt as one, so that of a class-sorted table of many tasks a shard's class shares differ by
+// more than chance explains; consecutive records are as mixed as those of files.
+//
 // # Memory
 //
-// Planning takes about 150 bytes an entry, and archive.DefaultLimits bounds the entries. A task holds
-// two windows, one being read and one being encoded, whatever the size of the source; of a local
+// Planning takes about 80 bytes an entry and its path, and Options.Limits bounds the entries; what formats note of records is kept on scratch disk. A
+// task holds two windows of 64 MiB, one being read and one being encoded, whatever the size of the source; of a local
 // file with images of some size it holds no window at all. Set GOMEMLIMIT to 200 MiB to stay below 256 MiB.
 package convert
