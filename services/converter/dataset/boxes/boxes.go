@@ -39,7 +39,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/reject"
 )
 
@@ -91,7 +90,7 @@ type Object struct {
 
 // The limits on what annotations may say. MaxMeta bounds a picture's annotations in bytes, in the form in which they travel.
 const (
-	MaxMeta = dataset.MaxRowBytes
+	MaxMeta = 4 << 20
 	MaxSide = 1 << 24 // pixels that a stated width or height may have
 )
 

@@ -136,7 +136,7 @@ func TestUploadsThatAreNoDataset(t *testing.T) {
 		{"a flood of annotations", `{"images":[{"id":1,"file_name":"a.png"}],"annotations":[` + strings.Repeat(`{},`, 1_000_000) + `{}]}`, reject.MalformedFile, "100000"},
 		{"a flood of pictures", `{"categories":[{"id":1,"name":"a"}],"images":[` + strings.Repeat(`0,`, 1_000_000) + `0]}`, reject.MalformedFile, "100000"},
 		{"a flood of categories", `{"images":[{"id":1,"file_name":"a.png"}],"categories":[` + strings.Repeat(`{"id":1,"name":"a"},`, 500_000) + `{}]}`, reject.TooManyClasses, "400000"},
-		{"a long annotation", `{"images":[{"id":1,"file_name":"a.png"}],"annotations":["` + strings.Repeat("x", 17<<20) + `"]}`, reject.TooLarge, "16777216"},
+		{"a long annotation", `{"images":[{"id":1,"file_name":"a.png"}],"annotations":["` + strings.Repeat("x", 5<<20) + `"]}`, reject.TooLarge, "4194304"},
 		{"cut off", `{"images":[{"id":1,"file_name":"a.png"}],"annotations":[{"id":1,`, reject.MalformedFile, "not whole"},
 		{"text behind", `{"images":[{"id":1,"file_name":"a.png"}]} {}`, reject.MalformedFile, "behind"},
 		{"numbers without a comma", `{"images":[{"id":1,"file_name":"a.png"}],"annotations":[{"bbox":[1 2]}]}`, reject.MalformedFile, "comma"},

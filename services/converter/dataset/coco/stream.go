@@ -11,9 +11,9 @@ import (
 
 // The limits on the JSON of a file. Python writes NaN and Infinity, so these are let through as numbers.
 const (
-	maxDepth   = 64       // objects and arrays within each other
-	maxElement = 16 << 20 // bytes of one picture, annotation or category, without the space between
-	maxKey     = 1024     // bytes of a name
+	maxDepth   = 64      // objects and arrays within each other
+	maxElement = 4 << 20 // bytes of one picture, annotation or category, without the space between
+	maxKey     = 1024    // bytes of a name
 )
 
 // stream reads the JSON object of a file piece by piece: the elements of an array are handed out one at a time. It holds one of them and checks the structure

@@ -151,7 +151,6 @@ type indexer struct {
 	found  dataset.Listener
 	images *boxes.Images
 	config *config
-	at     string          // the folder of the file of names, with a final slash
 	splits []dataset.Split // of pictures by file; nil: unknown
 	lists  map[int]bool    // files that list the images of a split
 	rows   rows
