@@ -37,14 +37,14 @@ func small(t *testing.T) (worker.Parent, examples.Request, map[string]bool) {
 	var mu sync.Mutex
 	asked := map[string]bool{}
 	return worker.Parent{Limits: worker.DefaultLimits, Sign: func(_ context.Context, r worker.SignRequest) (worker.Signed, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			asked[fmt.Sprint(r.Object, r.Put, r.Name)] = true
-			return worker.Signed{URL: store.URL + "/" + r.Name}, nil
-		}}, examples.Request{
-			Files: []examples.File{{Name: "features.json", Bytes: int64(len(files["features.json"]))}}, Label: examples.All, Limit: 10,
-			Shards: []examples.Shard{{Name: "d-train.tfrecord-00000-of-00001", Split: "train", Bytes: int64(len(shard)), Examples: 2}},
-		}, asked
+		mu.Lock()
+		defer mu.Unlock()
+		asked[fmt.Sprint(r.Object, r.Put, r.Name)] = true
+		return worker.Signed{URL: store.URL + "/" + r.Name}, nil
+	}}, examples.Request{
+		Files: []examples.File{{Name: "features.json", Bytes: int64(len(files["features.json"]))}}, Label: examples.All, Limit: 10,
+		Shards: []examples.Shard{{Name: "d-train.tfrecord-00000-of-00001", Split: "train", Bytes: int64(len(shard)), Examples: 2}},
+	}, asked
 }
 
 func TestExamplesComeThrough(t *testing.T) {
