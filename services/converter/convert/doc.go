@@ -15,7 +15,7 @@
 // source.Source; a task reads its own section alone, so its memory doesn't grow with the upload.
 //
 // RunTask reads its chunks of the source, checks every record, writes its shards to files in the
-// scratch folder and hands each to the Sink with its SHA-256. A TaskResult is plain JSON.
+// scratch folder and hands each to the Sink with its SHA-256, and beside it the shard's index (package shardindex). A TaskResult is plain JSON.
 //
 // Merge checks that the results fit the plan, applies Options.MaxBadFraction and returns the files
 // to put beside the shards; manifest.json must be put last, with If-None-Match: *, because a
