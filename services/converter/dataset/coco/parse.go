@@ -19,7 +19,7 @@ import (
 
 // The limits on what is held in memory of all files of annotations together.
 const (
-	maxImages     = 4_000_000
+	maxImages     = 2_000_000 // as many as an archive may have entries
 	maxCategories = 4 * boxes.MaxClasses
 	// maxMalformed is how many pictures and annotations may be without the fields that they need before their file is given up.
 	maxMalformed = 100_000
