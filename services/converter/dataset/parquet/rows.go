@@ -69,7 +69,7 @@ func (Reader) Transcode(ctx context.Context, in dataset.File, data io.ReaderAt, 
 	if err != nil {
 		return err
 	}
-	return f.rows(columns).all(ctx, row)
+	return f.rows(columns).ahead(ctx, row)
 }
 
 // all calls row with all rows. An error of row comes back as it is.
