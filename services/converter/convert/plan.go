@@ -151,6 +151,7 @@ type span struct {
 type chunk struct {
 	first, end int // range of planned records
 	off, size  int64
+	meta       int64 // bytes that formats noted of its records
 	spilled    bool
 }
 
@@ -431,12 +432,12 @@ func (p *planner) makeChunks(maxBytes int64) {
 		if n := len(p.chunks); n > 0 {
 			c := &p.chunks[n-1]
 			gap := off - (c.off + c.size)
-			if spilled == c.spilled && gap >= 0 && gap <= maxGap && off+size-c.off <= limit {
-				c.end, c.size = i+1, off+size-c.off
+			if spilled == c.spilled && gap >= 0 && gap <= maxGap && off+size-c.off <= limit && c.meta+p.metaBytes(i) <= maxChunk {
+				c.end, c.size, c.meta = i+1, off+size-c.off, c.meta+p.metaBytes(i)
 				continue
 			}
 		}
-		p.chunks = append(p.chunks, chunk{first: i, end: i + 1, off: off, size: size, spilled: spilled})
+		p.chunks = append(p.chunks, chunk{first: i, end: i + 1, off: off, size: size, meta: p.metaBytes(i), spilled: spilled})
 	}
 }
 
@@ -469,20 +470,22 @@ func (p *planner) recordBytes(record int) int64 {
 	for e := range p.partsOf(r) {
 		bytes += e.Size + int64(len(e.Path))
 	}
-	if r.extra >= 0 {
-		bytes += p.extras[r.extra].meta.len
+	return bytes + p.metaBytes(record)
+}
+
+// metaBytes is how much was noted of a record.
+func (p *planner) metaBytes(record int) int64 {
+	if x := p.records[record].extra; x >= 0 {
+		return p.extras[x].meta.len
 	}
-	return bytes
+	return 0
 }
 
 // cost is about how much memory a chunk takes in a window.
 func (p *planner) cost(c chunk) int64 {
-	cost := c.size
+	cost := c.size + c.meta
 	for i := c.first; i < c.end; i++ {
 		cost += rowCost * p.rowsOf(i)
-		if x := p.records[i].extra; x >= 0 {
-			cost += p.extras[x].meta.len
-		}
 	}
 	return cost
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"unsafe"
 
 	"github.com/trainyard/trainyard/services/converter/archive"
 	"github.com/trainyard/trainyard/services/converter/scratch"
@@ -211,7 +212,7 @@ func (p *Plan) readWindow(ctx context.Context, w *PlannedWindow) ([]taskChunk, e
 	if tfrecord.MaskedCRC(section) != w.Checksum {
 		return nil, errPlanFile
 	}
-	r := sectionReader{b: section, text: string(section)}
+	r := sectionReader{b: section}
 	all := make([]taskRecord, 0, w.Records)
 	var chunks []taskChunk
 	for len(r.b) > 0 && !r.bad {
@@ -233,11 +234,10 @@ func (p *Plan) readWindow(ctx context.Context, w *PlannedWindow) ([]taskChunk, e
 	return chunks, nil
 }
 
-// sectionReader decodes a section. Paths are cut from one string instead of allocated one by one.
+// sectionReader decodes a section.
 type sectionReader struct {
-	b    []byte
-	text string
-	bad  bool
+	b   []byte
+	bad bool
 }
 
 func (r *sectionReader) record() (rec taskRecord) {
@@ -277,10 +277,10 @@ func (r *sectionReader) uvarint() int64 {
 	return int64(v)
 }
 
+// string shares the section's memory, which nobody changes: a window's paths are many and its metas may be large.
 func (r *sectionReader) string() string {
-	n := len(r.bytes())
-	end := len(r.text) - len(r.b)
-	return r.text[end-n : end]
+	b := r.bytes()
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // see above
 }
 
 func (r *sectionReader) bytes() []byte {
