@@ -4,6 +4,7 @@ import { Link, Navigate, NavLink, Route, Routes } from "react-router";
 import { useSignedIn } from "./api/session";
 import { DatasetPage } from "./datasets/dataset-page";
 import { DatasetsPage } from "./datasets/datasets-page";
+import { FormatsPage } from "./datasets/formats-page";
 import { VersionPage } from "./datasets/version-page";
 import { useLive } from "./live/context";
 import { LiveProvider } from "./live/provider";
@@ -49,6 +50,7 @@ export function App() {
           <Route path="/datasets" element={<DatasetsPage />} />
           <Route path="/datasets/:dataset" element={<DatasetPage />} />
           <Route path="/datasets/:dataset/versions/:version" element={<VersionPage />} />
+          <Route path="/formats" element={<FormatsPage />} />
           <Route path="/training" element={<JobsPage />} />
           <Route path="/training/new" element={<NewJobPage />} />
           <Route path="/training/:job" element={<JobPage />} />

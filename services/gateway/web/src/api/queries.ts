@@ -107,6 +107,48 @@ export function useExamples(version: string, split: string, className: string) {
   });
 }
 
+/** What is in a READY version, in numbers. They don't change any more. */
+export function useStatistics(version: string) {
+  return useQuery({
+    queryKey: keys.statistics(version),
+    staleTime: Infinity,
+    queryFn: () =>
+      answer(api.GET("/v1/datasets/{name}/versions/{name_1}/statistics", { params: { path: versionPath(version) } })),
+  });
+}
+
+/** Files of a READY version to download, page by page. They are asked for again before their URLs stop working. */
+export function useFiles(version: string, enabled: boolean) {
+  return useInfiniteQuery({
+    queryKey: keys.files(version),
+    enabled,
+    refetchInterval: 30 * 60_000,
+    initialPageParam: "",
+    queryFn: ({ pageParam }) => listFiles(version, 50, pageParam),
+    getNextPageParam: ({ nextPageToken = "" }) => (nextPageToken === "" ? null : nextPageToken),
+  });
+}
+
+export function listFiles(version: string, pageSize: number, pageToken = "") {
+  const { name: parent, name_1: parent_1 } = versionPath(version);
+  return answer(
+    api.GET("/v1/datasets/{parent}/versions/{parent_1}/shards", {
+      params: { path: { parent, parent_1 }, query: { pageSize, pageToken } },
+    }),
+  );
+}
+
+/** The formats that the converter understands. */
+export function useFormats() {
+  return useQuery({
+    queryKey: keys.formats(),
+    staleTime: Infinity,
+    queryFn: async () => (await allPages((pageToken) => answer(
+      api.GET("/v1/formats", { params: { query: { pageToken } } }),
+    ))).flatMap((page) => page.formats ?? []),
+  });
+}
+
 export function useRecipes() {
   return useQuery({
     queryKey: keys.recipes(),

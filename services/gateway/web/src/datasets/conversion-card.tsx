@@ -25,7 +25,7 @@ export function ConversionCard({ version }: { version: Version }) {
             : total === 0
               ? "Looking through the archive."
               : `${count(done)} of ${count(total)} examples, ${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)} read.`}
-          {(progress.rejectedCount ?? 0) > 0 && ` ${count(progress.rejectedCount)} files left out so far.`}
+          {(progress.rejectedCount ?? 0) > 0 && ` ${count(progress.rejectedCount)} left out so far.`}
         </Text>
       </Stack>
     </Card>

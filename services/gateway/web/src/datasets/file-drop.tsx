@@ -1,5 +1,6 @@
-import { Button, FileButton, Text } from "@mantine/core";
+import { Anchor, Button, FileButton, Text } from "@mantine/core";
 import { useRef, useState } from "react";
+import { Link } from "react-router";
 
 /** Takes one file, dropped or chosen. */
 export function FileDrop({ label, onFile }: { label: string; onFile: (file: File) => void }) {
@@ -29,7 +30,12 @@ export function FileDrop({ label, onFile }: { label: string; onFile: (file: File
     >
       <ChooseFile label={label} onFile={onFile} />
       <Text size="sm" c="dimmed">
-        or drop it here. A zip or tar with one folder of images for each class, of any size.
+        or drop it here: a zip or tar (plain, .gz, .zst, .bz2) of images, sounds, annotations or tables, or a single .csv, .tsv, .jsonl,
+        .parquet or .tfrecord; of any size. See the{" "}
+        <Anchor inherit component={Link} to="/formats">
+          formats
+        </Anchor>
+        .
       </Text>
     </div>
   );

@@ -1,31 +1,33 @@
 import { Button, Code, Loader, Table, Text } from "@mantine/core";
 
 import { useRejections } from "../api/queries";
-import type { Version } from "../api/types";
+import type { Rejection, Statistics, Version } from "../api/types";
 import { count, printable } from "../ui/format";
 import { ErrorNote } from "../ui/outcome";
 import { Scroll } from "../ui/scroll";
+import { tallyInWords } from "./statistics-view";
 
-/** The files that were left out of a version, each with its reason. */
-export function Rejections({ version }: { version: Version }) {
+/** What was left out of a version, piece by piece, each with its reason. */
+export function Rejections({ version, statistics }: { version: Version; statistics: Statistics | undefined }) {
   const ended = version.state === "READY" || version.state === "FAILED";
   const query = useRejections(version.name ?? "", ended);
   const rejections = query.data?.pages.flatMap((page) => page.rejections ?? []) ?? [];
   return (
     <>
       <Text size="sm" mb="xs">
-        {count(version.rejectedCount)} {version.rejectedCount === 1 ? "file was" : "files were"} left out.
+        Left out: {statistics ? tallyInWords(statistics.leftOut ?? {}) : count(version.rejectedCount)}.
       </Text>
       {query.error && version.state === "READY" && (
         <ErrorNote title="Can't show the list" error={query.error} onRetry={() => void query.refetch()} />
       )}
       {query.isLoading && <Loader aria-label="Loading the list" />}
       {rejections.length > 0 && (
-        <Scroll label="Files left out">
-          <Table aria-label="Files left out">
+        <Scroll label="Left out">
+          <Table aria-label="Left out">
             <Table.Thead>
               <Table.Tr>
                 <Table.Th>File</Table.Th>
+                <Table.Th>Place</Table.Th>
                 <Table.Th>Why</Table.Th>
               </Table.Tr>
             </Table.Thead>
@@ -33,6 +35,7 @@ export function Rejections({ version }: { version: Version }) {
               {rejections.map((rejection, index) => (
                 <Table.Tr key={index}>
                   <Table.Td className="name">{printable(rejection.path)}</Table.Td>
+                  <Table.Td style={{ whiteSpace: "nowrap" }}>{placeOf(rejection)}</Table.Td>
                   <Table.Td className="name">
                     {printable(rejection.message)} <Code>{rejection.reason}</Code>
                   </Table.Td>
@@ -54,4 +57,8 @@ export function Rejections({ version }: { version: Version }) {
       )}
     </>
   );
+}
+
+function placeOf({ kind = "", where = "0" }: Rejection): string {
+  return kind === "row" || kind === "annotation" ? `${kind} ${where}` : "";
 }

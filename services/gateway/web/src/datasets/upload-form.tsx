@@ -1,13 +1,14 @@
-import { Button, Group, NumberInput, Stack, Switch, Text, TextInput } from "@mantine/core";
+import { Button, Group, Stack, Text, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { useNavigate } from "react-router";
 
 import { datasetIdFor, datasetIdPattern } from "../api/names";
-import type { ConversionOptions } from "../api/types";
 import { useUploads } from "../upload/context";
 import { bytes, printable } from "../ui/format";
 import { ErrorNote } from "../ui/outcome";
+import { ConversionForm } from "./conversion-form";
+import { conversionOf, defaults, problemsWith } from "./conversion-options";
 import { FileDrop } from "./file-drop";
 
 /** Takes a file and begins its upload, into the given dataset or one that the user names. */
@@ -35,8 +36,8 @@ export function UploadForm({ dataset }: { dataset?: string }) {
   }
 
   const wrong = dataset === undefined && !datasetIdPattern.test(id);
-  const sum = options.train + options.validation + options.test;
-  const wrongSum = Math.abs(sum - 100) > 1e-9;
+  const problems = problemsWith(options);
+  const wrongOptions = Object.keys(problems).length > 0;
   return (
     <form
       onSubmit={(event) => {
@@ -60,12 +61,12 @@ export function UploadForm({ dataset }: { dataset?: string }) {
         )}
         <details>
           <summary>Options</summary>
-          <Options value={options} onChange={setOptions} wrongSum={wrongSum} />
+          <ConversionForm value={options} onChange={setOptions} problems={problems} />
         </details>
         {file.size === 0 && <ErrorNote title="This file is empty" error={new Error("Choose one that holds data.")} />}
         {start.error && <ErrorNote title="The upload could not begin" error={start.error} />}
         <Group>
-          <Button type="submit" disabled={wrong || wrongSum || file.size === 0} loading={start.isPending}>
+          <Button type="submit" disabled={wrong || wrongOptions || file.size === 0} loading={start.isPending}>
             Upload
           </Button>
           <Button variant="subtle" onClick={() => setFile(undefined)} disabled={start.isPending}>
@@ -75,70 +76,4 @@ export function UploadForm({ dataset }: { dataset?: string }) {
       </Stack>
     </form>
   );
-}
-
-interface FormOptions {
-  train: number;
-  validation: number;
-  test: number;
-  seed: number;
-  full: boolean;
-}
-
-const defaults: FormOptions = { train: 80, validation: 10, test: 10, seed: 0, full: false };
-
-function Options(props: { value: FormOptions; onChange: (value: FormOptions) => void; wrongSum: boolean }) {
-  const { value, onChange } = props;
-  const share = (label: string, key: "train" | "validation" | "test") => (
-    <NumberInput
-      label={label}
-      suffix=" %"
-      min={0}
-      max={100}
-      w={120}
-      value={value[key]}
-      error={props.wrongSum}
-      onChange={(entered) => onChange({ ...value, [key]: Number(entered) })}
-    />
-  );
-  return (
-    <Stack gap="sm" mt="xs">
-      <Group align="start">
-        {share("Train", "train")}
-        {share("Validation", "validation")}
-        {share("Test", "test")}
-        <NumberInput
-          label="Seed"
-          w={120}
-          min={0}
-          allowDecimal={false}
-          value={value.seed}
-          onChange={(entered) => onChange({ ...value, seed: Number(entered) })}
-        />
-      </Group>
-      {props.wrongSum && (
-        <Text size="sm" c="var(--mantine-color-error)" role="alert">
-          The three shares must sum to 100 %.
-        </Text>
-      )}
-      <Switch
-        label="Decode every file"
-        description="Finds damage that the files' structure doesn't show; takes longer."
-        checked={value.full}
-        onChange={(event) => onChange({ ...value, full: event.currentTarget.checked })}
-      />
-    </Stack>
-  );
-}
-
-function conversionOf(options: FormOptions): ConversionOptions {
-  return {
-    splitFractions: {
-      train: options.train / 100,
-      validation: options.validation / 100,
-      test: options.test / 100,
-    },
-    seed: String(options.seed),
-    validation: options.full ? "FULL" : "STRUCTURAL",
-  };
 }

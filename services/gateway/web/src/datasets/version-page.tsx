@@ -2,17 +2,19 @@ import { Anchor, Button, Code, Table, Text } from "@mantine/core";
 import type { ReactNode } from "react";
 import { Link, useParams } from "react-router";
 
-import { useVersion } from "../api/queries";
+import { useStatistics, useVersion } from "../api/queries";
 import type { Version } from "../api/types";
-import { Bars } from "../ui/bars";
 import { bytes, count, printable, time } from "../ui/format";
 import { FailureNote, Loaded } from "../ui/outcome";
 import { Card, Facts, Page } from "../ui/page";
 import { Scroll } from "../ui/scroll";
 import { StateBadge } from "../ui/state-badge";
+import { Classes } from "./classes";
 import { ConversionCard } from "./conversion-card";
+import { Downloads } from "./downloads";
 import { Examples } from "./examples";
 import { Rejections } from "./rejections";
+import { Account, Properties, Warnings } from "./statistics";
 import { UploadCard } from "./upload-card";
 
 export function VersionPage() {
@@ -58,31 +60,60 @@ function Body({ version }: { version: Version }) {
       {version.state === "ABORTED" && <Text>This upload was given up.</Text>}
       {version.state === "UPLOADING" && <UploadCard version={version} />}
       {(version.state === "UPLOADED" || version.state === "CONVERTING") && <ConversionCard version={version} />}
-      {ready && (
-        <div className="columns">
-          <Card title="Classes">
-            <Bars
-              caption="Examples of each class"
-              rows={(version.classes ?? []).map((one) => ({ name: one.name ?? "", value: one.exampleCount ?? 0 }))}
-            />
-          </Card>
-          <Card title="Splits">
-            <Splits version={version} />
-          </Card>
-        </div>
-      )}
-      {ready && (
-        <Card title="Examples">
-          <Examples version={version} />
-        </Card>
-      )}
-      {(version.rejectedCount ?? 0) > 0 && (
-        <Card title="Files left out">
-          <Rejections version={version} />
+      {ready && <Ready version={version} />}
+      {!ready && (version.rejectedCount ?? 0) > 0 && (
+        <Card title="Left out">
+          <Rejections version={version} statistics={undefined} />
         </Card>
       )}
       <Card title="About this version">
         <Facts facts={factsOf(version)} />
+      </Card>
+    </>
+  );
+}
+
+function Ready({ version }: { version: Version }) {
+  const statistics = useStatistics(version.name ?? "");
+  return (
+    <>
+      <Loaded query={statistics} what="what is in it">
+        {(data) => (
+          <>
+            <Warnings statistics={data} />
+            {(data.classes ?? []).length > 0 && (
+              <Card title="Classes">
+                <Classes statistics={data} />
+              </Card>
+            )}
+          </>
+        )}
+      </Loaded>
+      <div className="columns">
+        <Card title="Splits">
+          <Splits version={version} />
+        </Card>
+        {statistics.data && (
+          <Card title="From the upload">
+            <Account version={version} statistics={statistics.data} />
+          </Card>
+        )}
+      </div>
+      <Card title="Examples">
+        <Examples version={version} />
+      </Card>
+      {statistics.data && (
+        <Card title="Statistics">
+          <Properties version={version} statistics={statistics.data} />
+        </Card>
+      )}
+      {(version.rejectedCount ?? 0) > 0 && (
+        <Card title="Left out">
+          <Rejections version={version} statistics={statistics.data} />
+        </Card>
+      )}
+      <Card title="Download">
+        <Downloads version={version} />
       </Card>
     </>
   );
@@ -130,7 +161,6 @@ function factsOf(version: Version): [string, ReactNode][] {
   ];
   if (version.state === "READY") {
     facts.push(
-      ["Format", version.format],
       ["TFDS name", <Code>{version.tfdsName}</Code>],
       ["Place", <Code>{version.uri}</Code>],
       ["Manifest SHA-256", <Code>{version.manifestSha256}</Code>],

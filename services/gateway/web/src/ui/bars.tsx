@@ -3,8 +3,8 @@ import type { CSSProperties } from "react";
 
 import { count, printable } from "./format";
 
-/** A histogram as a table: a name, a bar, a count. */
-export function Bars({ caption, rows }: { caption: string; rows: { name: string; value: number }[] }) {
+/** A histogram as a table: a name, a bar, a count or another text. */
+export function Bars({ caption, rows }: { caption: string; rows: { name: string; value: number; text?: string }[] }) {
   const largest = Math.max(1, ...rows.map((row) => row.value));
   return (
     <Table withRowBorders={false} verticalSpacing={4} aria-label={caption}>
@@ -17,7 +17,7 @@ export function Bars({ caption, rows }: { caption: string; rows: { name: string;
             <Table.Td className="bar-cell" aria-hidden>
               <div className="bar" style={{ "--share": row.value / largest } as CSSProperties} />
             </Table.Td>
-            <Table.Td className="number">{count(row.value)}</Table.Td>
+            <Table.Td className="number">{row.text ?? count(row.value)}</Table.Td>
           </Table.Tr>
         ))}
       </Table.Tbody>
