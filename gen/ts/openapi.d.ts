@@ -935,6 +935,11 @@ export interface components {
             exampleCount?: number;
             /** @description The label's name. */
             name?: string;
+            /**
+             * Format: int64
+             * @description Annotated objects of it, of datasets whose examples hold several, such as boxes.
+             */
+            objectCount?: string;
         };
         /** @description How the file is to be converted. Zero values mean the defaults. */
         "trainyard.ingest.v1.ConversionOptions": {

@@ -224,7 +224,7 @@ func conversionResult(manifest []byte) (*ingestv1.ConversionResult, error) {
 		Format: m.Format, TfdsName: m.Dataset, ManifestSha256: hex.EncodeToString(sum[:]),
 	}
 	for _, class := range m.Classes {
-		result.Classes = append(result.Classes, &ingestv1.ClassCount{Name: class.Name, ExampleCount: count(class.Examples)})
+		result.Classes = append(result.Classes, &ingestv1.ClassCount{Name: class.Name, ExampleCount: count(class.Examples), ObjectCount: class.Objects})
 	}
 	for _, s := range m.Splits {
 		result.Splits = append(result.Splits, &ingestv1.Split{

@@ -895,7 +895,9 @@ type ClassCount struct {
 	// The label's name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Examples of it.
-	ExampleCount  int32 `protobuf:"varint,2,opt,name=example_count,json=exampleCount,proto3" json:"example_count,omitempty"`
+	ExampleCount int32 `protobuf:"varint,2,opt,name=example_count,json=exampleCount,proto3" json:"example_count,omitempty"`
+	// Annotated objects of it, of datasets whose examples hold several, such as boxes.
+	ObjectCount   int64 `protobuf:"varint,3,opt,name=object_count,json=objectCount,proto3" json:"object_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -940,6 +942,13 @@ func (x *ClassCount) GetName() string {
 func (x *ClassCount) GetExampleCount() int32 {
 	if x != nil {
 		return x.ExampleCount
+	}
+	return 0
+}
+
+func (x *ClassCount) GetObjectCount() int64 {
+	if x != nil {
+		return x.ObjectCount
 	}
 	return 0
 }
@@ -2336,11 +2345,12 @@ const file_trainyard_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
 	"done_bytes\x18\x05 \x01(\x03R\tdoneBytes\x12\x1f\n" +
 	"\vtotal_bytes\x18\x06 \x01(\x03R\n" +
-	"totalBytes\"E\n" +
+	"totalBytes\"h\n" +
 	"\n" +
 	"ClassCount\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
-	"\rexample_count\x18\x02 \x01(\x05R\fexampleCount\"\x80\x01\n" +
+	"\rexample_count\x18\x02 \x01(\x05R\fexampleCount\x12!\n" +
+	"\fobject_count\x18\x03 \x01(\x03R\vobjectCount\"\x80\x01\n" +
 	"\x05Split\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\rexample_count\x18\x02 \x01(\x05R\fexampleCount\x12\x1f\n" +
