@@ -19,6 +19,8 @@ func badRequests(t *testing.T, s *service) {
 	s.addVersion("broken", 1, ingestv1.Version_FAILED)
 	s.addVersion("tiny", 1, ingestv1.Version_READY).Splits[1].ExampleCount = 0
 	s.addVersion("single", 1, ingestv1.Version_READY).Classes = []*ingestv1.ClassCount{{Name: "0"}}
+	s.addVersion("table", 1, ingestv1.Version_READY).Format = "csv"
+	s.addVersion("packed", 1, ingestv1.Version_READY).Conversion = &ingestv1.ConversionOptions{Compression: ingestv1.ConversionOptions_GZIP}
 	number, text := structpb.NewNumberValue, structpb.NewStringValue
 	tests := map[string]struct {
 		change func(*trainingv1.TrainingJob)
@@ -85,6 +87,14 @@ func badRequests(t *testing.T, s *service) {
 		"one class": {
 			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/single" },
 			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "1 classes",
+		},
+		"a table": {
+			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/table" },
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "was read as csv",
+		},
+		"compressed shards": {
+			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/packed" },
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "without compression",
 		},
 		"instance type": {
 			func(j *trainingv1.TrainingJob) {

@@ -51,6 +51,7 @@ func imageClassification() *Recipe {
 		),
 		EpochMetric:         "progress:epoch",
 		Objective:           "validation:accuracy",
+		Formats:             []string{"image-folder", "image-table", "idx", "parquet", "webdataset", "tfrecord"},
 		DefaultInstanceType: "ml.m5.xlarge",
 	}
 }

@@ -59,6 +59,8 @@ type Recipe struct {
 	EpochMetric string
 	// Objective is the metric that tells which model is best.
 	Objective string
+	// Formats are the converter's formats whose examples can have what the recipe reads.
+	Formats []string
 	// DefaultInstanceType is SageMaker's name of the machine for a job that names none.
 	DefaultInstanceType string
 }

@@ -122,6 +122,9 @@ func (l *Launcher) Create(ctx context.Context, project string, request Request) 
 	if err != nil {
 		return nil, err
 	}
+	if err := readable(version, chosen); err != nil {
+		return nil, err
+	}
 	labels := make([]string, len(version.GetClasses()))
 	for i, class := range version.GetClasses() {
 		labels[i] = class.GetName()
@@ -312,6 +315,20 @@ func usable(v *ingestv1.Version) (*ingestv1.Version, error) {
 			"%s has %d classes, and it takes two to tell apart: upload a dataset with more.", v.GetName(), n)}
 	}
 	return v, nil
+}
+
+// readable tells whether a recipe's trainer reads what a version's examples hold.
+func readable(v *ingestv1.Version, chosen *recipe.Recipe) error {
+	if format := v.GetFormat(); format != "" && !slices.Contains(chosen.Formats, format) {
+		return &FieldError{Field: "training_job.dataset_version", Message: fmt.Sprintf(
+			"%s was read as %s, and recipes/%s trains on examples of an image and its class, as %s have them: choose another dataset, or upload this one in one of these formats.",
+			v.GetName(), format, chosen.ID, strings.Join(chosen.Formats, ", "))}
+	}
+	if v.GetConversion().GetCompression() == ingestv1.ConversionOptions_GZIP {
+		return &FieldError{Field: "training_job.dataset_version", Message: fmt.Sprintf(
+			"%s has compressed shards, which recipes/%s doesn't read: upload it again without compression.", v.GetName(), chosen.ID)}
+	}
+	return nil
 }
 
 func downloadBytes(v *ingestv1.Version) int64 {
