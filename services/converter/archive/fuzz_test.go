@@ -86,7 +86,8 @@ func FuzzDetect(f *testing.F) {
 	file := makeTar(f, &tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 5})
 	for _, data := range [][]byte{
 		file, gzipped(f, file), zstdCompressed(f, file), bzip2Tar, bzip2Text, gzipped(f, []byte("a,b\n")), zstdCompressed(f, []byte("a,b\n")), []byte("a,b\n"),
-		makeZip(zipEntry{name: "a", data: []byte("text")}), gzipped(f, gzipped(f, nil)), zstdBomb(0x50, []byte("x"), 3), {},
+		makeZip(zipEntry{name: "a", data: []byte("text")}), gzipped(f, gzipped(f, nil)), zstdBomb(0x50, []byte("x"), 3),
+		{},
 	} {
 		f.Add(data)
 	}

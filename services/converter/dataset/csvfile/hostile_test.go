@@ -26,6 +26,7 @@ func (e endless) At(int) dataset.File { return dataset.File{Path: "a.csv", Size:
 func (e endless) Open(context.Context, int) (io.ReaderAt, error) {
 	return e, nil
 }
+
 func (e endless) Stream(context.Context, int) (io.ReadCloser, error) {
 	return io.NopCloser(io.NewSectionReader(e, 0, e.size)), nil
 }

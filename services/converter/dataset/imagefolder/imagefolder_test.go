@@ -120,7 +120,8 @@ func (p paths) Len() int              { return len(p) }
 func (p paths) At(i int) dataset.File { return dataset.File{Path: p[i], Size: 1} }
 
 func (paths) Stream(context.Context, int) (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
-func (paths) Open(context.Context, int) (io.ReaderAt, error)     { return nil, errors.ErrUnsupported }
+
+func (paths) Open(context.Context, int) (io.ReaderAt, error) { return nil, errors.ErrUnsupported }
 
 // nobody listens to findings before a rejection.
 type nobody struct{ dataset.Listener }

@@ -64,11 +64,26 @@ func TestValues(t *testing.T) {
 		key  string
 		want string
 	}{
-		{0, "fixed", "[] [] [1 2]"}, {2, "fixed", "[] [] [5 6]"}, {1, "varies", "[] [] []"}, {2, "varies", "[] [1 2 3] []"},
-		{0, "ragged/ragged_flat_values", "[] [] [1 2 3]"}, {0, "ragged/ragged_row_lengths_0", "[] [] [1 2]"}, {1, "ragged/ragged_row_lengths_0", "[] [] []"},
-		{0, "words", "[a b] [] []"}, {2, "words", "[] [] []"}, {0, "n", "[] [] [1]"}, {0, "n_missing", "[] [] [0]"}, {1, "n", "[] [] [0]"}, {2, "n_missing", "[] [] [1]"},
-		{0, "big", "[] [9.223372e+18] []"}, {0, "mixed", "[1] [] []"}, {2, "mixed", "[[1, 2]] [] []"}, {0, "when", "[2024-01-02] [] []"}, {2, "when", "[] [] []"},
-		{0, "ok", "[] [] [1]"}, {2, "ok_missing", "[] [] [1]"},
+		{0, "fixed", "[] [] [1 2]"},
+		{2, "fixed", "[] [] [5 6]"},
+		{1, "varies", "[] [] []"},
+		{2, "varies", "[] [1 2 3] []"},
+		{0, "ragged/ragged_flat_values", "[] [] [1 2 3]"},
+		{0, "ragged/ragged_row_lengths_0", "[] [] [1 2]"},
+		{1, "ragged/ragged_row_lengths_0", "[] [] []"},
+		{0, "words", "[a b] [] []"},
+		{2, "words", "[] [] []"},
+		{0, "n", "[] [] [1]"},
+		{0, "n_missing", "[] [] [0]"},
+		{1, "n", "[] [] [0]"},
+		{2, "n_missing", "[] [] [1]"},
+		{0, "big", "[] [9.223372e+18] []"},
+		{0, "mixed", "[1] [] []"},
+		{2, "mixed", "[[1, 2]] [] []"},
+		{0, "when", "[2024-01-02] [] []"},
+		{2, "when", "[] [] []"},
+		{0, "ok", "[] [] [1]"},
+		{2, "ok_missing", "[] [] [1]"},
 	} {
 		if got := tabletest.Text(examples[c.row][c.key]); got != c.want {
 			t.Errorf("row %d: %s is %s, want %s", c.row, c.key, got, c.want)
