@@ -289,6 +289,9 @@ func TestConversion(t *testing.T) {
 				if int64(len(data)) != shard.GetSizeBytes() {
 					t.Errorf("%s has %d bytes, the manifest says %d", shard.GetName(), len(data), shard.GetSizeBytes())
 				}
+				if d := res.Header.Get("Content-Disposition"); d != "attachment; filename="+shard.GetName() {
+					t.Errorf("browsers are told to take %s as %q", shard.GetName(), d)
+				}
 			}
 
 			prefix := s.prefix(version.GetName())

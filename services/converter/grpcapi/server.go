@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/url"
 	"strconv"
 	"strings"
@@ -81,7 +82,7 @@ func (s *Server) ListShards(ctx context.Context, req *converterv1.ListShardsRequ
 	}
 	res := &converterv1.ListShardsResponse{NextPageToken: next, TfdsName: manifest.Dataset, TfdsVersion: manifest.Version}
 	for _, shard := range page {
-		address, err := s.signed(ctx, prefix+shard.Name)
+		address, err := s.signed(ctx, prefix+shard.Name, shard.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +102,7 @@ func (s *Server) ListShards(ctx context.Context, req *converterv1.ListShardsRequ
 // addFiles adds what lies beside the shards.
 func (s *Server) addFiles(ctx context.Context, prefix string, manifest *convert.Manifest, res *converterv1.ListShardsResponse) error {
 	for _, f := range manifest.Files {
-		address, err := s.signed(ctx, prefix+f.Name)
+		address, err := s.signed(ctx, prefix+f.Name, f.Name)
 		if err != nil {
 			return err
 		}
@@ -115,14 +116,16 @@ func (s *Server) addFiles(ctx context.Context, prefix string, manifest *convert.
 	if err != nil {
 		return err
 	}
-	address, err := s.signed(ctx, key)
+	address, err := s.signed(ctx, key, manifest.Dataset+"-"+manifest.Version+".tar")
 	res.Package = &converterv1.File{Name: convert.TarName, SizeBytes: *head.ContentLength, Url: address}
 	return err
 }
 
-// signed is a URL to GET an object by.
-func (s *Server) signed(ctx context.Context, key string) (string, error) {
-	signed, err := s.Presigner.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key}, s3.WithPresignExpires(urlLifetime))
+// signed is a URL to GET an object by, which browsers save under the given name instead of showing it.
+func (s *Server) signed(ctx context.Context, key, name string) (string, error) {
+	disposition := mime.FormatMediaType("attachment", map[string]string{"filename": name})
+	signed, err := s.Presigner.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ResponseContentDisposition: &disposition},
+		s3.WithPresignExpires(urlLifetime))
 	if err != nil {
 		return "", err
 	}
