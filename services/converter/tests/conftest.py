@@ -1,7 +1,12 @@
+import os
 import pathlib
 import subprocess
 
+# It loads pandas anew, which breaks what was loaded before, so it comes before all that use pandas.
+import datumaro  # noqa: F401
 import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SERVICES = pathlib.Path(__file__).resolve().parents[2]
 

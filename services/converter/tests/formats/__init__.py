@@ -1,0 +1,1 @@
+"""One upload of each dataset format, written by the tools that people write them with."""
