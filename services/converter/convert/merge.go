@@ -253,7 +253,13 @@ func summary(split dataset.Split, s *dataset.Stats, shards []Shard, classes int)
 const histogramBins = 20
 
 func statistics(all *dataset.Stats) Statistics {
-	s := Statistics{SourceBytes: all.Bytes, Numbers: make(map[string]NumberSummary), Counts: all.Counts}
+	s := Statistics{SourceBytes: all.Bytes, Numbers: make(map[string]NumberSummary), Counts: make(map[string]map[string]int64)}
+	for name, values := range all.Counts {
+		s.Counts[name] = make(map[string]int64, len(values))
+		for value, n := range values {
+			s.Counts[name][value] = *n
+		}
+	}
 	for name, n := range all.Numbers {
 		s.Numbers[name] = NumberSummary{
 			Count: n.Count, Min: n.Min, Max: n.Max, Mean: n.Sum / float64(n.Count),

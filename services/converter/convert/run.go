@@ -249,6 +249,7 @@ type worker struct {
 	body     body   // of the record at hand
 
 	made, read int64 // examples and bytes that progress doesn't know of yet
+	ahead      int   // see windowBuffer.touch
 }
 
 // body is the data of the record at hand.
@@ -331,7 +332,11 @@ func (w *worker) encode(ctx context.Context, b *windowBuffer, shardIndex int) er
 		return err
 	}
 	s := w.shards[shardIndex]
-	for _, i := range b.records[shardIndex] {
+	mine := b.records[shardIndex]
+	for n, i := range mine {
+		if n%rowsAhead == 0 {
+			w.ahead += b.touch(mine[n:min(n+rowsAhead, len(mine))])
+		}
 		ref := &b.refs[i]
 		c := &b.chunks[ref.chunk]
 		rec := &c.records[ref.record]
@@ -369,12 +374,12 @@ func (w *worker) encodeOne(s *shard, item dataset.Item) error {
 	var err error
 	w.buf, err = w.encoder.Encode(tfrecord.Begin(w.buf), item, &w.body, &s.stats)
 	labels := s.stats.TakeLabels()
-	var left *reject.File
-	if errors.As(err, &left) {
-		w.buf = w.buf[:start]
-		return w.leaveOut(s, item, rec, left)
-	}
 	if err != nil {
+		var left *reject.File
+		if errors.As(err, &left) {
+			w.buf = w.buf[:start]
+			return w.leaveOut(s, item, rec, left)
+		}
 		return fmt.Errorf("encode %q: %w", item.Path, err)
 	}
 	w.buf = tfrecord.End(w.buf, start)

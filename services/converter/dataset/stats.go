@@ -5,12 +5,12 @@ import "math"
 // Stats are what was seen of the records of one split. They add up: the statistics of a dataset are
 // the sum of those of its shards, whatever the number of workers.
 type Stats struct {
-	Examples int64                       `json:"examples"`
-	Bytes    int64                       `json:"bytes"`             // of the records' source data
-	Classes  map[int]int64               `json:"classes,omitempty"` // examples by label
-	Objects  map[int]int64               `json:"objects,omitempty"` // annotated objects by label, where examples hold several
-	Numbers  map[string]*Number          `json:"numbers,omitempty"` // such as width
-	Counts   map[string]map[string]int64 `json:"counts,omitempty"`  // such as encoding: png
+	Examples int64                        `json:"examples"`
+	Bytes    int64                        `json:"bytes"`             // of the records' source data
+	Classes  map[int]int64                `json:"classes,omitempty"` // examples by label
+	Objects  map[int]int64                `json:"objects,omitempty"` // annotated objects by label, where examples hold several
+	Numbers  map[string]*Number           `json:"numbers,omitempty"` // such as width
+	Counts   map[string]map[string]*int64 `json:"counts,omitempty"`  // such as encoding: png
 
 	labels []int32 // see TakeLabels
 }
@@ -186,16 +186,22 @@ func (s *Stats) Number(name string) *Number {
 func (s *Stats) Observe(name string, v float64) { s.Number(name).Observe(v) }
 
 // Count notes a value of a property that has few values.
-func (s *Stats) Count(name, value string) { s.count(name, value, 1) }
+func (s *Stats) Count(name, value string) { *s.counter(name, value)++ }
 
-func (s *Stats) count(name, value string, n int64) {
+// counter is where a value is counted.
+func (s *Stats) counter(name, value string) *int64 {
 	if s.Counts == nil {
-		s.Counts = make(map[string]map[string]int64)
+		s.Counts = make(map[string]map[string]*int64)
 	}
 	if s.Counts[name] == nil {
-		s.Counts[name] = make(map[string]int64)
+		s.Counts[name] = make(map[string]*int64)
 	}
-	s.Counts[name][value] += n
+	n := s.Counts[name][value]
+	if n == nil {
+		n = new(int64)
+		s.Counts[name][value] = n
+	}
+	return n
 }
 
 // Merge adds the other statistics to these.
@@ -219,7 +225,7 @@ func (s *Stats) Merge(o *Stats) {
 	}
 	for name, values := range o.Counts {
 		for value, n := range values {
-			s.count(name, value, n)
+			*s.counter(name, value) += *n
 		}
 	}
 }

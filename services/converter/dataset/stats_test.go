@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -50,5 +51,33 @@ func TestQuantiles(t *testing.T) {
 	}
 	if n != 20_000 {
 		t.Errorf("the histogram holds %d values", n)
+	}
+}
+
+func TestColumnsNoteInTheStatisticsAtHand(t *testing.T) {
+	var train, test, direct dataset.Stats
+	var columns dataset.Columns
+	row := func(s *dataset.Stats, x float64, color string) {
+		s.AddExample(1, -1)
+		columns.Use(s)
+		columns.Observe(0, "x", x)
+		columns.Count(1, len(color), "color", color)
+	}
+	row(&train, 1, "red")
+	row(&train, 2, "blue")
+	row(&test, 3, "red")
+	test = dataset.Stats{} // begun anew
+	row(&test, 4, "red")
+	row(&train, 5, "red")
+	for i, color := range []string{"red", "blue", "red"} {
+		direct.AddExample(1, -1)
+		direct.Observe("x", []float64{1, 2, 5}[i])
+		direct.Count("color", color)
+	}
+	if !reflect.DeepEqual(train, direct) {
+		t.Errorf("noted %+v, want %+v", train, direct)
+	}
+	if test.Numbers["x"].Sum != 4 || *test.Counts["color"]["red"] != 1 {
+		t.Errorf("the other split has %+v", test)
 	}
 }

@@ -25,7 +25,7 @@ func (l Loaded) ObserveAs(n Names, stats *dataset.Stats) {
 // FeatureOf is Feature for examples with several images, which ObserveAs has noted.
 func FeatureOf(name string, stats *dataset.Stats) dataset.Feature {
 	n := NamesOf(name)
-	return Feature(name, &dataset.Stats{Counts: map[string]map[string]int64{
+	return Feature(name, &dataset.Stats{Counts: map[string]map[string]*int64{
 		statEncoding: stats.Counts[n.encoding], statChannels: stats.Counts[n.channels],
 	}})
 }

@@ -26,7 +26,9 @@ const (
 type Encoder struct {
 	schema   *Schema
 	fields   []field
-	features []tfrecord.Feature // sorted by key
+	template *tfrecord.Template
+	features []tfrecord.Feature // of the template
+	columns  dataset.Columns    // in the statistics
 	label    int                // of the row
 	cut      *Fields
 	flat     Flattener
@@ -116,6 +118,7 @@ func NewEncoder(index dataset.Index) (*Encoder, error) {
 	for i := range e.fields {
 		e.blank(i, &e.fields[i])
 	}
+	e.template = tfrecord.NewTemplate(e.features)
 	if s.Comma != "" {
 		e.cut = NewFields(s.Comma[0])
 	}
@@ -132,10 +135,11 @@ func (e *Encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 	if refused := e.take(row); refused != nil {
 		return dst, reject.NewFile(item.Path, refused.Reason, "%s", refused.Message)
 	}
-	dst = tfrecord.AppendExample(dst, e.features)
+	dst = e.template.Append(dst)
 	stats.AddExample(len(row), e.label)
+	e.columns.Use(stats)
 	for i := range e.fields {
-		e.fields[i].observe(stats)
+		e.fields[i].observe(&e.columns, i)
 	}
 	return dst, nil
 }
@@ -150,18 +154,23 @@ func (e *Encoder) take(row []byte) *RowError {
 	return e.object(row)
 }
 
-// observe notes the field's value in the statistics.
-func (f *field) observe(stats *dataset.Stats) {
+// observe notes the field's value, which is in the given column, in the statistics.
+func (f *field) observe(columns *dataset.Columns, column int) {
+	const missing, infinite, rounded, classes = 0, 1, 2, 3
 	switch {
 	case f.absent:
-		stats.Count(StatMissing, f.Name)
+		columns.Count(column, missing, StatMissing, f.Name)
 	case f.numeric:
-		stats.Observe(f.Name, f.number)
+		columns.Observe(column, f.Name, f.number)
 	case f.class >= 0 && !f.isLabel:
-		stats.Count(f.Name, f.Classes[f.class])
+		columns.Count(column, classes+f.class, f.Name, f.Classes[f.class])
 	}
-	if f.odd != "" {
-		stats.Count(f.odd, f.Name)
+	switch f.odd {
+	case "":
+	case StatInfinite:
+		columns.Count(column, infinite, StatInfinite, f.Name)
+	default:
+		columns.Count(column, rounded, StatRounded, f.Name)
 	}
 }
 

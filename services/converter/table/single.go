@@ -96,9 +96,11 @@ func (r *RowFeatures) Row(row []byte) (features []tfrecord.Feature, label int, e
 
 // Observe notes the values of the last row in the statistics.
 func (r *RowFeatures) Observe(stats *dataset.Stats) {
+	columns := &r.encoder.columns
+	columns.Use(stats)
 	for i := range r.encoder.fields {
 		if !r.quiet[i] {
-			r.encoder.fields[i].observe(stats)
+			r.encoder.fields[i].observe(columns, i)
 		}
 	}
 }

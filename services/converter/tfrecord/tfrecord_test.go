@@ -71,6 +71,29 @@ func TestExampleRoundTrip(t *testing.T) {
 	}
 }
 
+// FuzzTemplate compares examples of a Template, whose lengths are known or patched in, with those of AppendExample.
+func FuzzTemplate(f *testing.F) {
+	f.Add("a", "b", []byte("text"), int64(7), float32(1.5))
+	f.Add("key", strings.Repeat("k", 117), bytes.Repeat([]byte("x"), 113), int64(-1), float32(0))
+	f.Add("", strings.Repeat("k", 300), bytes.Repeat([]byte("x"), 20_000), int64(300), float32(math.NaN()))
+	f.Fuzz(func(t *testing.T, key, other string, data []byte, n int64, x float32) {
+		make := func(data []byte, n int64, floats []float32, ints []int64, texts [][]byte) []tfrecord.Feature {
+			return []tfrecord.Feature{
+				tfrecord.Text("text"+key, other), tfrecord.Int64("int"+other, n), tfrecord.Bytes("bytes"+other, data), tfrecord.Floats("floats"+key, floats),
+				tfrecord.Int64s("ints"+key, ints), tfrecord.Texts("texts"+key, texts), tfrecord.Int64("~"+key, n>>32),
+			}
+		}
+		set := make(data, n, []float32{x}, []int64{n, 1}, [][]byte{data})
+		want := tfrecord.AppendExample([]byte("before"), set) // which sorts them
+		template := tfrecord.NewTemplate(make(nil, 0, nil, nil, nil))
+		copy(template.Features, set)
+		got := template.Append([]byte("before"))
+		if !bytes.Equal(got, want) {
+			t.Errorf("got  %x\nwant %x", got, want)
+		}
+	})
+}
+
 func TestReaderReadsWhatWasWritten(t *testing.T) {
 	var file []byte
 	var want []string

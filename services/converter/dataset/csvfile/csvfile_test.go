@@ -138,7 +138,7 @@ func TestValues(t *testing.T) {
 			t.Errorf("row %d: %s is %s, want %s", c.row, c.key, got, c.want)
 		}
 	}
-	if stats.Counts["missing"]["price"] != 1 || stats.Counts["kind"]["red"] != 10 || stats.Numbers["id"].Max != 19000 {
+	if *stats.Counts["missing"]["price"] != 1 || *stats.Counts["kind"]["red"] != 10 || stats.Numbers["id"].Max != 19000 {
 		t.Errorf("statistics %v, %v", stats.Counts, stats.Numbers["id"])
 	}
 }

@@ -89,7 +89,7 @@ func TestValues(t *testing.T) {
 			t.Errorf("row %d: %s is %s, want %s", c.row, c.key, got, c.want)
 		}
 	}
-	if stats.Counts["missing"]["n"] != 2 || stats.Counts["rounded"]["big"] != 1 {
+	if *stats.Counts["missing"]["n"] != 2 || *stats.Counts["rounded"]["big"] != 1 {
 		t.Errorf("counts %v", stats.Counts)
 	}
 }
