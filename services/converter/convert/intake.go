@@ -112,7 +112,7 @@ func (p *planner) givenSplit(s dataset.Split) int8 {
 	if split >= 0 {
 		p.splits[split] = true
 	}
-	return int8(split) //nolint:gosec // undecided to 2
+	return int8(split) //nolint:gosec // -1 to 2
 }
 
 func (p *planner) addExtra(x extra) int32 {

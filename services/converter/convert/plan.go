@@ -122,13 +122,11 @@ func (p *Plan) Close() error {
 type planned struct {
 	entry int32 // index into the listing: of the first file, or of the one that the block is of
 	parts int16 // files; 0: a block
-	split int8  // index into dataset.Splits, or undecided; of a block the rows' splits are in extra
+	split int8  // index into dataset.Splits, or -1 while it is undecided; of a block the rows' splits are in extra
 	label int32
 	extra int32  // index into planner.extras, or -1
 	hash  uint64 // of the key; of a block, of the file's key
 }
-
-const undecided = -1
 
 type extra struct {
 	meta        span // in the planner's notes

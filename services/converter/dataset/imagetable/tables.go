@@ -38,7 +38,6 @@ type labelTable struct {
 // column is a column of a sample.
 type column struct {
 	values, matched int
-	splits          int
 }
 
 // pathNames are columns that are preferred to others which name as many images.

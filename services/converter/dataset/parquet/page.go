@@ -227,6 +227,7 @@ func (r *chunkReader) readDictionary(h *pageHeader) error {
 	if r.dictPage, err = r.unpack.unpack(r.codec, r.dictPage, packed, int(h.Uncompressed)); err != nil {
 		return err
 	}
+	//lint:ignore SA1019 Old writers use it.
 	if e := h.Dictionary.V.Encoding; e != format.Plain && e != format.PlainDictionary {
 		return damage("its dictionary has the encoding %v", e)
 	}
@@ -306,6 +307,7 @@ func (r *chunkReader) decode(data []byte, levels int, enc format.Encoding) error
 		}
 	}
 	width := r.column.convert.width
+	//lint:ignore SA1019 Old writers use it.
 	r.indexed = enc == format.PlainDictionary || enc == format.RLEDictionary
 	switch {
 	case values == 0:
