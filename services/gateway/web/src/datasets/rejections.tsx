@@ -12,6 +12,7 @@ export function Rejections({ version, statistics }: { version: Version; statisti
   const ended = version.state === "READY" || version.state === "FAILED";
   const query = useRejections(version.name ?? "", ended);
   const rejections = query.data?.pages.flatMap((page) => page.rejections ?? []) ?? [];
+  const withPlaces = rejections.some((rejection) => placeOf(rejection) !== "");
   return (
     <>
       <Text size="sm" mb="xs">
@@ -27,7 +28,7 @@ export function Rejections({ version, statistics }: { version: Version; statisti
             <Table.Thead>
               <Table.Tr>
                 <Table.Th>File</Table.Th>
-                <Table.Th>Place</Table.Th>
+                {withPlaces && <Table.Th>Place</Table.Th>}
                 <Table.Th>Why</Table.Th>
               </Table.Tr>
             </Table.Thead>
@@ -35,7 +36,7 @@ export function Rejections({ version, statistics }: { version: Version; statisti
               {rejections.map((rejection, index) => (
                 <Table.Tr key={index}>
                   <Table.Td className="name">{printable(rejection.path)}</Table.Td>
-                  <Table.Td style={{ whiteSpace: "nowrap" }}>{placeOf(rejection)}</Table.Td>
+                  {withPlaces && <Table.Td style={{ whiteSpace: "nowrap" }}>{placeOf(rejection)}</Table.Td>}
                   <Table.Td className="name">
                     {printable(rejection.message)} <Code>{rejection.reason}</Code>
                   </Table.Td>

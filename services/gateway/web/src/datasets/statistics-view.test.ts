@@ -13,6 +13,13 @@ describe("numbersOf", () => {
   it("keeps quantiles, which are not exact, between the least and the greatest", () => {
     expect(numbersOf({ numbers: [width] }, "image-folder")[0]).toMatchObject({ low: 10, high: 40 });
   });
+  it("takes quantiles of what is counted for whole numbers", () => {
+    expect(numbersOf({ numbers: [{ ...width, name: "objects", quantiles: [10, 15, 24.4, 30, 40] }] }, "coco")[0]).toMatchObject({ median: 24, mean: 25 });
+  });
+  it("shows the properties of pictures before columns", () => {
+    const titles = numbersOf({ numbers: ["age", "aspect", "width"].map((name) => ({ name })) }, "image-table").map((one) => one.title);
+    expect(titles).toEqual(["Width", "Width by height", "age"]);
+  });
   it("takes no column of a table for a property of pictures", () => {
     const [view] = numbersOf({ numbers: [width] }, "csv");
     expect(view?.title).toBe("width");

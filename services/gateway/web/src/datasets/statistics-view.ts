@@ -15,17 +15,20 @@ export interface NumberView {
   text: (value: number) => string;
 }
 
-const percent = (value: number) => `${metric(value * 100)} %`;
+const percent = (value: number) => `${Number((value * 100).toPrecision(3))} %`;
+const pixels = (value: number) => `${metric(value)} px`;
 
-const numberNames: Readonly<Record<string, [title: string, text: (value: number) => string]>> = {
-  width: ["Width", (value) => `${metric(value)} px`],
-  height: ["Height", (value) => `${metric(value)} px`],
-  aspect: ["Width by height", metric],
-  file_bytes: ["File size", bytes],
-  duration_seconds: ["Length", duration],
-  objects: ["Objects in a picture", metric],
-  box_area: ["Box area, of its picture", percent],
+// In the order in which they are shown.
+const numberNames: Readonly<Record<string, { title: string; text: (value: number) => string; whole?: boolean }>> = {
+  width: { title: "Width", text: pixels, whole: true },
+  height: { title: "Height", text: pixels, whole: true },
+  aspect: { title: "Width by height", text: metric },
+  duration_seconds: { title: "Length", text: duration },
+  file_bytes: { title: "File size", text: bytes },
+  objects: { title: "Objects in a picture", text: metric, whole: true },
+  box_area: { title: "Box area, of its picture", text: percent },
 };
+const shownFirst = Object.keys(numberNames);
 
 const countNames: Readonly<Record<string, string>> = {
   encoding: "Encoding",
@@ -52,18 +55,22 @@ const onlyColumns = new Set(["csv", "jsonl"]);
 
 /** The numeric properties, in words. */
 export function numbersOf(statistics: Statistics, format: string): NumberView[] {
-  return (statistics.numbers ?? []).map((number) => numberOf(number, format));
+  const numbers = statistics.numbers ?? [];
+  if (onlyColumns.has(format)) {
+    return numbers.map((number) => numberOf(number, undefined));
+  }
+  const place = ({ name = "" }: NumberStatistics) => (name in numberNames ? shownFirst.indexOf(name) : shownFirst.length);
+  return numbers.toSorted((a, b) => place(a) - place(b)).map((number) => numberOf(number, numberNames[number.name ?? ""]));
 }
 
-function numberOf(number: NumberStatistics, format: string): NumberView {
+function numberOf(number: NumberStatistics, known: (typeof numberNames)[string] | undefined): NumberView {
   const { name = "", min = 0, max = 0, mean = 0, quantiles = [], histogram = [] } = number;
-  const known = onlyColumns.has(format) ? undefined : numberNames[name];
   const [low = min, , median = mean, , high = max] = quantiles;
-  // Quantiles are right to 1.6 %, and so may lie a little outside.
-  const within = (value: number) => Math.min(max, Math.max(min, value));
+  // Quantiles are right to 1.6 %: they may lie a little outside, or beside a whole number.
+  const within = (value: number) => Math.min(max, Math.max(min, known?.whole === true ? Math.round(value) : value));
   return {
-    title: known?.[0] ?? name,
-    text: known?.[1] ?? metric,
+    title: known?.title ?? name,
+    text: known?.text ?? metric,
     min,
     low: within(low),
     median: within(median),

@@ -1,4 +1,4 @@
-import { Alert, Anchor, List, Table, Text } from "@mantine/core";
+import { Alert, Anchor, List, Stack, Table, Text } from "@mantine/core";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 
@@ -13,7 +13,8 @@ import { accountOf, countsOf, type NumberView, numbersOf, reasonInWords } from "
 
 /** What the user should know before training on it. */
 export function Warnings({ statistics }: { statistics: Statistics }) {
-  const warnings = statistics.warnings ?? [];
+  // Those of single classes, of which there may be many, come first.
+  const warnings = (statistics.warnings ?? []).toReversed();
   if (warnings.length === 0) {
     return null;
   }
@@ -108,55 +109,61 @@ function duplicatesInWords({ duplicates = {} }: Statistics): string {
 
 /** How numbers such as widths or columns are spread, and how often other values are there. */
 export function Properties({ version, statistics }: { version: Version; statistics: Statistics }) {
-  const numbers = numbersOf(statistics, version.format ?? "");
+  const all = numbersOf(statistics, version.format ?? "");
   const counts = countsOf(statistics, version.format ?? "");
-  if (numbers.length + counts.length === 0) {
+  if (all.length + counts.length === 0) {
     return <Text c="dimmed">There is nothing to measure in examples of this format.</Text>;
   }
-  // Of what is the same everywhere, or nearly, a chart says no more than a line.
-  const single = counts.filter((one) => one.rows.length === 1);
+  // Of what is the same everywhere a chart says no more than a line.
+  const numbers = all.filter((one) => one.min < one.max);
   const charts = counts.filter((one) => one.rows.length > 1);
+  const lines: [string, ReactNode][] = [
+    ...all.filter((one) => one.min >= one.max).map((one): [string, ReactNode] => [printable(one.title), `always ${one.text(one.min)}`]),
+    ...counts.filter((one) => one.rows.length === 1).map(({ title, rows }): [string, ReactNode] => [
+      printable(title),
+      <span className="name">
+        {printable(rows[0]?.name)}, {rows[0]?.text ?? `${count(rows[0]?.value)} times`}
+      </span>,
+    ]),
+  ];
   return (
-    <>
-      <ShowMore total={numbers.length} first={12} step={48} what="properties">
-        {(shown) => (
-          <div className="charts">
-            {numbers.slice(0, shown).map(({ title, ...number }, index) => (
-              <Histogram key={index} title={printable(title)} {...number} />
-            ))}
-          </div>
-        )}
-      </ShowMore>
+    <Stack gap="md">
+      {numbers.length > 0 && (
+        <div>
+          <ShowMore total={numbers.length} first={12} step={48} what="properties">
+            {(shown) => (
+              <div className="charts">
+                {numbers.slice(0, shown).map(({ title, ...number }, index) => (
+                  <Histogram key={index} title={printable(title)} {...number} />
+                ))}
+              </div>
+            )}
+          </ShowMore>
+        </div>
+      )}
       {charts.length > 0 && (
-        <ShowMore total={charts.length} first={12} step={48} what="properties">
-          {(shown) => (
-            <div className="charts">
-              {charts.slice(0, shown).map(({ title, rows }, index) => (
-                <section key={index} aria-label={printable(title)}>
-                  <Text size="sm" fw={600} className="name">
-                    {printable(title)}
-                  </Text>
-                  <ShowMore total={rows.length} first={8} step={100} what="values">
-                    {(some) => <Bars caption={printable(title)} rows={rows.slice(0, some)} />}
-                  </ShowMore>
-                </section>
-              ))}
-            </div>
-          )}
-        </ShowMore>
+        <div>
+          <ShowMore total={charts.length} first={12} step={48} what="properties">
+            {(shown) => (
+              <div className="charts">
+                {charts.slice(0, shown).map(({ title, rows }, index) => (
+                  <section key={index} aria-label={printable(title)}>
+                    <Text size="sm" fw={600} className="name">
+                      {printable(title)}
+                    </Text>
+                    <ShowMore total={rows.length} first={8} step={100} what="values">
+                      {(some) => <Bars caption={printable(title)} rows={rows.slice(0, some)} />}
+                    </ShowMore>
+                  </section>
+                ))}
+              </div>
+            )}
+          </ShowMore>
+        </div>
       )}
-      {single.length > 0 && (
-        <Facts
-          facts={single.map(({ title, rows }) => [
-            printable(title),
-            <span className="name">
-              {printable(rows[0]?.name)}, {rows[0]?.text ?? `${count(rows[0]?.value)} times`}
-            </span>,
-          ])}
-        />
-      )}
+      {lines.length > 0 && <Facts facts={lines} />}
       {numbers.length > 0 && <Figures numbers={numbers} />}
-    </>
+    </Stack>
   );
 }
 

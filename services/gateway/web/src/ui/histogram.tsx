@@ -7,7 +7,7 @@ const width = 280;
 const height = 96;
 const bottom = height - 18;
 
-/** How numbers are spread: bars of equal width from the least to the greatest, 5 to 95 % shaded, a line at the median. */
+/** How numbers that differ are spread: bars of equal width from the least to the greatest, 5 to 95 % shaded, a line at the median. */
 export function Histogram({ title, min, max, median, low, high, bins, text }: {
   title: string;
   min: number;
@@ -23,7 +23,7 @@ export function Histogram({ title, min, max, median, low, high, bins, text }: {
   text: (value: number) => string;
 }) {
   const titleId = useId();
-  const summary = min === max ? `all ${text(min)}` : `median ${text(median)}, 5 to 95 %: ${text(low)} to ${text(high)}`;
+  const summary = `median ${text(median)}, 5 to 95 %: ${text(low)} to ${text(high)}`;
   const most = Math.max(1, ...bins);
   const x = (value: number) => round(Math.min(1, Math.max(0, (value - min) / (max - min))) * width);
   const step = width / bins.length;
@@ -37,30 +37,28 @@ export function Histogram({ title, min, max, median, low, high, bins, text }: {
           {summary}
         </Text>
       </figcaption>
-      {min < max && (
-        <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-labelledby={titleId}>
-          <title id={titleId}>{`${title}: ${summary}, from ${text(min)} to ${text(max)}`}</title>
-          <rect className="span" x={x(low)} y={0} width={Math.max(1, x(high) - x(low))} height={bottom} />
-          {bins.map((value, index) => (
-            <rect
-              key={index}
-              x={round(index * step + 0.75)}
-              y={round(bottom - bottom * 0.95 * (value / most))}
-              width={round(step - 1.5)}
-              height={round(bottom * 0.95 * (value / most))}
-            >
-              <title>{`${text(min + ((max - min) * index) / bins.length)} to ${text(min + ((max - min) * (index + 1)) / bins.length)}: ${count(value)}`}</title>
-            </rect>
-          ))}
-          <line x1={x(median)} x2={x(median)} y1={0} y2={bottom} />
-          <text x={0} y={height - 4}>
-            {text(min)}
-          </text>
-          <text x={width} y={height - 4} textAnchor="end">
-            {text(max)}
-          </text>
-        </svg>
-      )}
+      <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-labelledby={titleId}>
+        <title id={titleId}>{`${title}: ${summary}, from ${text(min)} to ${text(max)}`}</title>
+        <rect className="span" x={x(low)} y={0} width={Math.max(1, x(high) - x(low))} height={bottom} />
+        {bins.map((value, index) => (
+          <rect
+            key={index}
+            x={round(index * step + 0.75)}
+            y={round(bottom - bottom * 0.95 * (value / most))}
+            width={round(step - 1.5)}
+            height={round(bottom * 0.95 * (value / most))}
+          >
+            <title>{`${text(min + ((max - min) * index) / bins.length)} to ${text(min + ((max - min) * (index + 1)) / bins.length)}: ${count(value)}`}</title>
+          </rect>
+        ))}
+        <line x1={x(median)} x2={x(median)} y1={0} y2={bottom} />
+        <text x={0} y={height - 4}>
+          {text(min)}
+        </text>
+        <text x={width} y={height - 4} textAnchor="end">
+          {text(max)}
+        </text>
+      </svg>
     </figure>
   );
 }

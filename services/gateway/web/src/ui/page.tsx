@@ -47,8 +47,8 @@ export function Card({ title, children }: { title: string; children: ReactNode }
 export function Facts({ facts }: { facts: [string, ReactNode][] }) {
   return (
     <dl className="facts">
-      {facts.map(([name, value]) => (
-        <div key={name} style={{ display: "contents" }}>
+      {facts.map(([name, value], index) => (
+        <div key={index} style={{ display: "contents" }}>
           <dt>{name}</dt>
           <dd>{value}</dd>
         </div>
