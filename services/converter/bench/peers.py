@@ -222,7 +222,7 @@ PEERS = {
 
 
 def make_zip(path: Path, size: int) -> None:
-    """Writes a stored zip of JPEGs of 23 to 123 KB in 100 classes, one class after the other.
+    """Writes a stored zip of JPEGs of 18 to 100 KB in 100 classes, one class after the other.
 
     They are noise, whose data is as dense as a photo's, each with a number in a comment.
     """
