@@ -13,8 +13,9 @@ import { accountOf, countsOf, type NumberView, numbersOf, reasonInWords } from "
 
 /** What the user should know before training on it. */
 export function Warnings({ statistics }: { statistics: Statistics }) {
-  // Those of single classes, of which there may be many, come first.
-  const warnings = (statistics.warnings ?? []).toReversed();
+  // Of single classes there may be so many that others would be missed behind them.
+  const ofClass = (warning: string) => Number(warning.startsWith('Class "'));
+  const warnings = (statistics.warnings ?? []).toSorted((a, b) => ofClass(a) - ofClass(b));
   if (warnings.length === 0) {
     return null;
   }

@@ -15,6 +15,7 @@ import { Downloads } from "./downloads";
 import { Examples } from "./examples";
 import { Rejections } from "./rejections";
 import { Account, Properties, Warnings } from "./statistics";
+import { tallyInWords } from "./statistics-view";
 import { UploadCard } from "./upload-card";
 
 export function VersionPage() {
@@ -107,7 +108,7 @@ function Ready({ version }: { version: Version }) {
           <Properties version={version} statistics={statistics.data} />
         </Card>
       )}
-      {(version.rejectedCount ?? 0) > 0 && (
+      {((version.rejectedCount ?? 0) > 0 || tallyInWords(statistics.data?.leftOut ?? {}) !== "") && (
         <Card title="Left out">
           <Rejections version={version} statistics={statistics.data} />
         </Card>
