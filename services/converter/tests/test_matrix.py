@@ -26,6 +26,7 @@ FORMATS = {
     "coco": boxes.coco,
     "voc": boxes.voc,
     "yolo": boxes.yolo,
+    "yolo (Darknet)": boxes.darknet,
     "csv": tables.csv,
     "csv (tsv)": tables.tsv,
     "jsonl": tables.jsonl,

@@ -12,6 +12,7 @@ import numpy as np
 from datumaro.components.annotation import AnnotationType, Bbox, Mask, Polygon
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image
+from pycocotools import mask
 from pycocotools.coco import COCO
 
 from formats.images import decoded, pixels
@@ -80,6 +81,10 @@ def coco(tmp: pathlib.Path) -> Upload:
             category["id"] = ids[category["id"]]
         for annotation in content["annotations"]:
             annotation["category_id"] = ids[annotation["category_id"]]
+            rle = annotation["segmentation"]
+            if isinstance(rle, dict) and annotation["id"] % 2:  # packed, as pycocotools writes it
+                packed = mask.frPyObjects(rle, *rle["size"])
+                annotation["segmentation"] = packed | {"counts": packed["counts"].decode()}
         path.write_text(json.dumps(content))
         readers[subset] = COCO(path)
         # What pycocotools needn't read any more.
@@ -172,6 +177,7 @@ def voc(tmp: pathlib.Path) -> Upload:
     folder = export(tmp, "voc_detection")
     boxes = read_back(folder, "voc")
     files = tree(folder, "VOC2012/")
+    count = sum(len(found) for found in boxes.values())
     names = sorted(CLASSES)
     # What datumaro needn't read any more: an object outside, one without a name, and a cut picture.
     path = "VOC2012/Annotations/img0.xml"
@@ -219,6 +225,7 @@ def voc(tmp: pathlib.Path) -> Upload:
             ("VOC2012/Annotations/none.xml", 0, "MISSING_IMAGE"),
             ("VOC2012/labelmap.txt", 0, "NOT_DATA"),  # datumaro's own
         },
+        annotations=count + 2 + len(boxes["img1"]),
         splits=("train", "validation"),
     )
 
@@ -228,18 +235,29 @@ def _places(text: bytes, word: bytes) -> list[int]:
 
 
 def yolo(tmp: pathlib.Path) -> Upload:
-    folder = export(tmp, "yolo_ultralytics")
+    """As Ultralytics has it: images and labels in folders of their own, named by data.yaml."""
+    return yolo_of(tmp, "yolo_ultralytics", "images/train/", "labels/train/", "tar.bz2")
+
+
+def darknet(tmp: pathlib.Path) -> Upload:
+    """As Darknet has it: labels beside the images, listed by train.txt, named by obj.names."""
+    return yolo_of(tmp, "yolo", "obj_train_data/", "obj_train_data/", "zip")
+
+
+def yolo_of(tmp: pathlib.Path, kind: str, images: str, labels: str, container: str) -> Upload:
+    folder = export(tmp, kind)
     boxes = read_back(folder, "yolo")
     files = tree(folder, "yolo/")
-    path = "yolo/labels/train/img0.txt"
-    good = files[path].rstrip(b"\n").count(b"\n") + 1
-    files[path] = (
-        files[path].rstrip(b"\n")
-        + b"\n7 0.5 0.5 0.1 0.1\n1 1.5 0.5 0.1 0.1\n1 0.5 0.5 x 0.1\n1 0.5 0.5\n"
-    )
-    files["yolo/images/train/cut.png"] = files["yolo/images/train/img0.png"][:200]
-    files["yolo/labels/train/cut.txt"] = b"0 0.5 0.5 0.1 0.1\n"
-    files["yolo/labels/train/none.txt"] = b"0 0.5 0.5 0.1 0.1\n"
+    count = sum(len(found) for found in boxes.values())
+    cut, lone = f"yolo/{images}cut.png", f"yolo/{labels}none.txt"
+    path = f"yolo/{labels}img0.txt"
+    good = len(files[path].splitlines())
+    bad = ["7 0.5 0.5 0.1 0.1", "1 1.5 0.5 0.1 0.1", "1 0.5 0.5 x 0.1", "1 0.5 0.5"]
+    files[path] = "\n".join([*files[path].decode().splitlines(), *bad]).encode()
+    files[cut] = files[f"yolo/{images}img0.png"][:200]
+    files[f"yolo/{labels}cut.txt"] = files[lone] = b"0 0.5 0.5 0.1 0.1\n"
+    if "yolo/train.txt" in files:
+        files["yolo/train.txt"] += f"\ndata/{images}cut.png\n".encode()
 
     def same(example: Example, found: list) -> None:
         assert np.array_equal(example["image"], decoded(files[example["filename"].decode()]))
@@ -247,22 +265,20 @@ def yolo(tmp: pathlib.Path) -> Upload:
 
     return Upload(
         files=files,
-        want={
-            p: boxes[pathlib.PurePath(p).stem]
-            for p in files
-            if p.endswith(".png") and "cut" not in p
-        },
+        want={p: boxes[pathlib.PurePath(p).stem] for p in files if p.endswith(".png") and p != cut},
         key=lambda example: example["filename"].decode(),
         same=same,
         classes=("objects/label", CLASSES),
-        container="tar.bz2",
+        container=container,
         left_out={
             (path, good + 1, "UNKNOWN_CATEGORY"),
             (path, good + 2, "INVALID_BOX"),
             (path, good + 3, "MALFORMED_ROW"),
             (path, good + 4, "MALFORMED_ROW"),
-            ("yolo/images/train/cut.png", 0, "TRUNCATED_IMAGE"),
-            ("yolo/labels/train/none.txt", 0, "MISSING_IMAGE"),
+            (cut, 0, "TRUNCATED_IMAGE"),
+            (lone, 0, "MISSING_IMAGE"),
+            *((p, 0, "NOT_DATA") for p in files if p.endswith("obj.data")),  # paths of Darknet's
         },
+        annotations=count + len(bad) + 1,
         splits=("train", "validation"),
     )
