@@ -36,6 +36,12 @@ func NewTemplate(features []Feature) *Template {
 	return t
 }
 
+// Feature returns the feature with a key that the template has.
+func (t *Template) Feature(key string) *Feature {
+	i, _ := slices.BinarySearchFunc(t.Features, key, func(f Feature, key string) int { return strings.Compare(f.key, key) })
+	return &t.Features[i]
+}
+
 // Append appends the wire form of the example to dst.
 func (t *Template) Append(dst []byte) []byte {
 	const usual = 2 // bytes of the length of all features together

@@ -3,6 +3,7 @@ package parquet
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -68,11 +69,80 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 			f.extra = c.Key + orientationSuffix
 			e.images = picture.NewLoader(opts)
 		case kindAudio:
-			f.extra = c.Key + rateSuffix
+			if f.extra = c.Key + rateSuffix; f.Sound.Channels == 0 {
+				f.key, f.shape = c.Key+"/value", c.Key+"/shape"
+			}
 		}
 		e.fields = append(e.fields, f)
 	}
+	e.lay()
 	return e, nil
+}
+
+// lay makes the template of the examples and tells the fields where their features are in it.
+func (e *encoder) lay() {
+	var features []tfrecord.Feature
+	for i := range e.fields {
+		features = append(features, e.fields[i].features()...)
+	}
+	e.template = tfrecord.NewTemplate(features)
+	at := func(keys []string) (all []*tfrecord.Feature) {
+		for _, k := range keys {
+			all = append(all, e.template.Feature(k))
+		}
+		return all
+	}
+	for i := range e.fields {
+		f := &e.fields[i]
+		if f.Kind != kindNothing {
+			f.value = e.template.Feature(f.key)
+		}
+		if f.missing != "" {
+			f.absentAt = e.template.Feature(f.missing)
+		}
+		if f.extra != "" {
+			f.extraAt = e.template.Feature(f.extra)
+		}
+		if f.shape != "" {
+			f.shapeAt = e.template.Feature(f.shape)
+		}
+		f.lengthsAt, f.missingLengthsAt = at(f.lengths), at(f.missingLengths)
+	}
+}
+
+// features are the field's features, without their values.
+func (f *field) features() (all []tfrecord.Feature) {
+	number := f.classes != nil || f.Kind == kindInt || f.Kind == kindBool
+	switch {
+	case f.Kind == kindNothing:
+	case f.Lists > 0 && (f.Kind == kindInt || f.Kind == kindBool):
+		all = append(all, tfrecord.Int64s(f.key, nil))
+	case f.Lists > 0 && f.Kind != kindFloat:
+		all = append(all, tfrecord.Texts(f.key, nil))
+	case f.Lists == 0 && number:
+		all = append(all, tfrecord.Int64(f.key, 0))
+	case f.Kind == kindFloat:
+		all = append(all, tfrecord.Floats(f.key, nil))
+	default:
+		all = append(all, tfrecord.Bytes(f.key, nil))
+	}
+	if f.extra != "" {
+		all = append(all, tfrecord.Int64(f.extra, 0))
+	}
+	if f.shape != "" {
+		all = append(all, tfrecord.Int64s(f.shape, nil))
+	}
+	switch {
+	case f.missing == "":
+	case f.Lists > 0:
+		all = append(all, tfrecord.Int64s(f.missing, nil))
+	default:
+		all = append(all, tfrecord.Int64(f.missing, 0))
+	}
+	for _, key := range slices.Concat(f.lengths, f.missingLengths) {
+		all = append(all, tfrecord.Int64s(key, nil))
+	}
+	return all
 }
 
 // Features that go with an image and a sound.
@@ -88,6 +158,7 @@ type field struct {
 	lengths []string // keys of the row lengths
 	missing string
 	extra   string
+	shape   string // of sounds whose channels differ
 	isLabel bool
 
 	missingLengths []string
@@ -99,6 +170,10 @@ type field struct {
 	class  int64
 	number float64
 	image  picture.Loaded
+
+	// The features with these keys:
+	value, absentAt, extraAt, shapeAt *tfrecord.Feature
+	lengthsAt, missingLengthsAt       []*tfrecord.Feature
 }
 
 // encoder implements dataset.Encoder. It keeps what it needs from row to row, so that it doesn't allocate once it is warm.
@@ -106,7 +181,8 @@ type encoder struct {
 	full     bool
 	fields   []field
 	walk     walker
-	features []tfrecord.Feature
+	template *tfrecord.Template
+	columns  dataset.Columns // in the statistics
 	floats   []float32
 	ints     []int64
 	texts    [][]byte
@@ -128,7 +204,7 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 		}
 		return dst, malformed(item.Path)
 	}
-	e.features, e.floats, e.ints, e.texts, e.media = e.features[:0], e.floats[:0], e.ints[:0], e.texts[:0], e.media[:0]
+	e.floats, e.ints, e.texts, e.media = e.floats[:0], e.ints[:0], e.texts[:0], e.media[:0]
 	label := -1
 	for i := range e.fields {
 		f := &e.fields[i]
@@ -147,10 +223,11 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 			label = int(f.class)
 		}
 	}
-	dst = tfrecord.AppendExample(dst, e.features)
+	dst = e.template.Append(dst)
 	stats.AddExample(len(row), label)
+	e.columns.Use(stats)
 	for i := range e.fields {
-		e.fields[i].observe(stats)
+		e.fields[i].observe(stats, &e.columns, i)
 	}
 	return dst, nil
 }
@@ -160,16 +237,17 @@ func malformed(path string) error {
 	return reject.NewFile(path, reject.MalformedRow, "the row isn't what was read from the file before; upload it again")
 }
 
-func (f *field) observe(stats *dataset.Stats) {
+func (f *field) observe(stats *dataset.Stats, columns *dataset.Columns, column int) {
+	const missing, classes = 0, 1
 	switch {
 	case f.Kind == kindNothing || f.Kind == kindPath || f.Lists > 0:
 	case f.absent:
-		stats.Count(table.StatMissing, f.Key)
+		columns.Count(column, missing, table.StatMissing, f.Key)
 	case f.isLabel:
 	case f.class >= 0:
-		stats.Count(f.Key, f.classes[f.class])
+		columns.Count(column, classes+int(f.class), f.Key, f.classes[f.class])
 	case f.Kind == kindInt, f.Kind == kindFloat, f.Kind == kindBool:
-		stats.Observe(f.Key, f.number)
+		columns.Observe(column, f.Key, f.number)
 	case f.Kind == kindImage:
 		f.image.Observe(stats)
 	case f.Kind == kindAudio:
@@ -177,9 +255,7 @@ func (f *field) observe(stats *dataset.Stats) {
 	}
 }
 
-func (e *encoder) add(f tfrecord.Feature) { e.features = append(e.features, f) }
-
-// scalar adds the value of a column in no list.
+// scalar sets the value of a column in no list.
 func (e *encoder) scalar(f *field, path string) error {
 	w := &e.walk
 	f.absent, f.class, f.number = w.missing, -1, 0
@@ -188,17 +264,17 @@ func (e *encoder) scalar(f *field, path string) error {
 		if err := e.classOf(f, path); err != nil {
 			return err
 		}
-		e.add(tfrecord.Int64(f.key, f.class))
+		f.value.SetInt64(f.class)
 	case f.Kind == kindInt, f.Kind == kindBool:
 		f.number = float64(w.int)
 		if f.Type == "uint64" {
 			f.number = float64(uint64(w.int)) //nolint:gosec // two's complement
 		}
-		e.add(tfrecord.Int64(f.key, w.int))
+		f.value.SetInt64(w.int)
 	case f.Kind == kindFloat:
 		f.number = float64(w.float)
 		e.floats = append(e.floats, w.float)
-		e.add(tfrecord.Floats(f.key, e.floats[len(e.floats)-1:]))
+		f.value.SetFloats(e.floats[len(e.floats)-1:])
 	case f.Kind == kindImage:
 		return e.image(f, path)
 	case f.Kind == kindAudio:
@@ -208,14 +284,14 @@ func (e *encoder) scalar(f *field, path string) error {
 		if f.Kind == kindText && !utf8.Valid(w.value) {
 			return invalidText(path, f)
 		}
-		e.add(tfrecord.Bytes(f.key, w.value))
+		f.value.SetBytes(w.value)
 	}
-	if f.missing != "" {
+	if f.absentAt != nil {
 		missing := int64(0)
 		if w.missing {
 			missing = 1
 		}
-		e.add(tfrecord.Int64(f.missing, missing))
+		f.absentAt.SetInt64(missing)
 	}
 	return nil
 }
@@ -253,7 +329,7 @@ func (e *encoder) classOf(f *field, path string) error {
 	return nil
 }
 
-// image adds an image as it is stored.
+// image sets an image as it is stored.
 func (e *encoder) image(f *field, path string) error {
 	if err := noMedia(f, &e.walk, path, "image"); err != nil {
 		return err
@@ -267,8 +343,8 @@ func (e *encoder) image(f *field, path string) error {
 		e.media = append(e.media, f.image.Data...)
 		f.image.Data = e.media[from:]
 	}
-	e.add(tfrecord.Bytes(f.key, f.image.Data))
-	e.add(tfrecord.Int64(f.extra, int64(f.image.Orientation)))
+	f.value.SetBytes(f.image.Data)
+	f.extraAt.SetInt64(int64(f.image.Orientation))
 	return nil
 }
 
@@ -279,7 +355,7 @@ func noMedia(f *field, w *walker, path, what string) error {
 	return reject.NewFile(path, reject.MissingValue, "the column %q has no %s in this row, at most the path of one; embed the files, for example with datasets' embed_storage or push_to_hub", f.Key, what)
 }
 
-// audio adds a sound's samples, as the format audio-folder does.
+// audio sets a sound's samples, as the format audio-folder does.
 func (e *encoder) audio(f *field, path string) error {
 	if err := noMedia(f, &e.walk, path, "sound"); err != nil {
 		return err
@@ -295,17 +371,17 @@ func (e *encoder) audio(f *field, path string) error {
 		return reject.NewFile(path, problem.Reason, "%s", problem.Message)
 	}
 	f.number = float64(info.Frames) / float64(info.SampleRate)
-	e.add(tfrecord.Int64(f.extra, int64(info.SampleRate)))
-	if f.Sound.Channels > 0 {
-		e.add(tfrecord.Bytes(f.key, e.media[from:]))
-		return nil
+	f.extraAt.SetInt64(int64(info.SampleRate))
+	f.value.SetBytes(e.media[from:])
+	if f.shapeAt != nil {
+		from := len(e.ints)
+		e.ints = append(e.ints, info.Frames, int64(info.Channels))
+		f.shapeAt.SetInt64s(e.ints[from:])
 	}
-	e.add(tfrecord.Bytes(f.key+"/value", e.media[from:]))
-	e.addInts(f.key+"/shape", []int64{info.Frames, int64(info.Channels)})
 	return nil
 }
 
-// list adds the values of a column in lists, how long the inner lists are, and which elements are missing.
+// list sets the values of a column in lists, how long the inner lists are, and which elements are missing.
 func (e *encoder) list(f *field, path string) error {
 	w := &e.walk
 	f.class = -1
@@ -323,11 +399,11 @@ func (e *encoder) list(f *field, path string) error {
 				e.ints[from+i] = -1
 			}
 		}
-		e.add(tfrecord.Int64s(f.key, e.ints[from:]))
+		f.value.SetInt64s(e.ints[from:])
 	case kindFloat:
 		from := len(e.floats)
 		e.floats = append(e.floats, w.floats...)
-		e.add(tfrecord.Floats(f.key, e.floats[from:]))
+		f.value.SetFloats(e.floats[from:])
 	default:
 		from := len(e.texts)
 		for _, v := range w.values {
@@ -336,22 +412,23 @@ func (e *encoder) list(f *field, path string) error {
 			}
 			e.texts = append(e.texts, v)
 		}
-		e.add(tfrecord.Texts(f.key, e.texts[from:]))
+		f.value.SetTexts(e.texts[from:])
 	}
-	for level, key := range f.lengths {
-		e.addInts(key, w.lengths[level])
+	for level, at := range f.lengthsAt {
+		e.setInts(at, w.lengths[level])
 	}
-	if f.missing != "" {
-		e.addInts(f.missing, w.absent)
-		for level, key := range f.missingLengths {
-			e.addInts(key, w.lengths[level])
+	if f.absentAt != nil {
+		e.setInts(f.absentAt, w.absent)
+		for level, at := range f.missingLengthsAt {
+			e.setInts(at, w.lengths[level])
 		}
 	}
 	return nil
 }
 
-func (e *encoder) addInts(key string, v []int64) {
+// setInts gives a feature numbers that are the walker's until its next column.
+func (e *encoder) setInts(f *tfrecord.Feature, v []int64) {
 	from := len(e.ints)
 	e.ints = append(e.ints, v...)
-	e.add(tfrecord.Int64s(key, e.ints[from:]))
+	f.SetInt64s(e.ints[from:])
 }
