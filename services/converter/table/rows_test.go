@@ -84,6 +84,45 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// FuzzFields compares the fields of a row with those found byte by byte.
+func FuzzFields(f *testing.F) {
+	for _, s := range []string{"", "a,b", "1,2.5,three,,café,6,7,8,9,", `a,b",c,"d, ""e""",f"`, `"",""`, `a,"b`, `"a"b,c`, strings.Repeat(",", MaxColumns-1), strings.Repeat(",", MaxColumns), strings.Repeat(",", MaxColumns-1) + `"a,b"`} {
+		f.Add([]byte(s), byte(','))
+	}
+	f.Fuzz(func(t *testing.T, row []byte, comma byte) {
+		if !strings.ContainsRune(commas, rune(comma)) {
+			return
+		}
+		var want []string
+		field, quoted, bad := []byte{}, false, false
+		for i := 0; i <= len(row); i++ {
+			switch {
+			case i == len(row) && quoted:
+				bad = true
+			case i == len(row), row[i] == comma && !quoted:
+				want, field = append(want, string(field)), field[:0]
+			case quoted && row[i] == '"' && i+1 < len(row) && row[i+1] == '"':
+				field = append(field, '"')
+				i++
+			case quoted && row[i] == '"':
+				quoted = false
+				bad = bad || i+1 < len(row) && row[i+1] != comma
+			case row[i] == '"' && (i == 0 || row[i-1] == comma && len(field) == 0):
+				quoted = true
+			default:
+				field = append(field, row[i])
+			}
+		}
+		got, refused := NewFields(comma).Cut(row)
+		if bad = bad || len(want) > MaxColumns; bad != (refused != nil) {
+			t.Fatalf("%q: %v", row, refused)
+		}
+		if !bad && !slices.EqualFunc(got, want, func(g []byte, w string) bool { return string(g) == w }) {
+			t.Fatalf("%q is cut to %q, want %q", row, got, want)
+		}
+	})
+}
+
 func FuzzCSV(f *testing.F) {
 	for _, s := range []string{"a,b\n1,2\n", "\"a\n\"\"b\",c\r\n\r\nd", "\"a\"b,c\nd", "a\"b,c\n", "\"a,\nb", ",,\n\n,", "\"\"\"\n\"\"\",\"\"\n"} {
 		f.Add([]byte(s))
