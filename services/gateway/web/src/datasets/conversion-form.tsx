@@ -35,7 +35,7 @@ export function ConversionForm({ value, onChange, problems }: {
           ) : (
             <Text size="sm" c="dimmed">
               See{" "}
-              <Anchor inherit component={Link} to="/formats" target="_blank">
+              <Anchor inherit underline="always" component={Link} to="/formats" target="_blank">
                 what each format looks like
               </Anchor>
               .

@@ -78,7 +78,7 @@ function Files({ name }: { name: string }) {
   return (
     <>
       {query.error && <ErrorNote title="Can't show the files" error={query.error} onRetry={() => void query.refetch()} />}
-      {query.isLoading && <Loader aria-label="Loading the files" />}
+      {query.isLoading && <Loader role="status" aria-label="Loading the files" />}
       {files.length > 0 && (
         <div className="scroll">
           <Table aria-label="Files" verticalSpacing={4}>

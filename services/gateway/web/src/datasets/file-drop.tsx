@@ -32,7 +32,7 @@ export function FileDrop({ label, onFile }: { label: string; onFile: (file: File
       <Text size="sm" c="dimmed">
         or drop it here: a zip or tar (plain, .gz, .zst, .bz2) of images, sounds, annotations or tables, or a single .csv, .tsv, .jsonl,
         .parquet or .tfrecord; of any size. See the{" "}
-        <Anchor inherit component={Link} to="/formats">
+        <Anchor inherit underline="always" component={Link} to="/formats">
           formats
         </Anchor>
         .

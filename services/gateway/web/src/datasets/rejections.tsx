@@ -21,7 +21,7 @@ export function Rejections({ version, statistics }: { version: Version; statisti
       {query.error && version.state === "READY" && (
         <ErrorNote title="Can't show the list" error={query.error} onRetry={() => void query.refetch()} />
       )}
-      {query.isLoading && <Loader aria-label="Loading the list" />}
+      {query.isLoading && <Loader role="status" aria-label="Loading the list" />}
       {rejections.length > 0 && (
         <Scroll label="Left out">
           <Table aria-label="Left out">

@@ -69,5 +69,5 @@ export function Loaded<T>({
   if (query.error !== null) {
     return <ErrorNote title={`Can't show ${what}`} error={query.error} onRetry={() => void query.refetch()} />;
   }
-  return <Loader aria-label={`Loading ${what}`} />;
+  return <Loader role="status" aria-label={`Loading ${what}`} />;
 }
