@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"maps"
 	"math/bits"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/reject"
@@ -278,26 +281,49 @@ func hashShift(records int64) uint8 {
 	return uint8(bits.Len64(uint64(max(0, records-1) / maxHashes))) //nolint:gosec // at most 63
 }
 
-// duplicates counts equal hashes.
-func duplicates(results []*TaskResult, shift uint8) Duplicates {
-	var total int
-	for _, r := range results {
-		for _, s := range r.Shards {
-			total += len(s.Hashes) / 8
-		}
-	}
-	// The split stands in the last two bits of the hash, so that plain numbers are sorted: equal data come together, and of these equal splits.
-	const splitBits = 2
-	all := make([]uint64, 0, total)
-	for _, r := range results {
-		for _, s := range r.Shards {
-			split := uint64(splitIndex(s.Split)) //nolint:gosec // 0 to 2
-			for b := s.Hashes; len(b) >= 8; b = b[8:] {
-				all = append(all, binary.LittleEndian.Uint64(b)>>splitBits<<splitBits|split)
+// The split stands in the last two bits of a hash, so that plain numbers are sorted: equal data come together, and of these equal splits.
+const splitBits = 2
+
+// sortedHashes returns the sampled hashes of all records in order. They are dealt by their first bits, which are as good as random, to lists
+// that are sorted each by itself, on all processors and within their caches.
+func sortedHashes(results []*TaskResult, shift uint8) []uint64 {
+	const listBits = 8
+	var ends [1<<listBits + 1]int // of the lists, once they are filled; until then, where the next one of each goes
+	each := func(f func(list int, hash uint64)) {
+		for _, r := range results {
+			for _, s := range r.Shards {
+				split := uint64(splitIndex(s.Split)) //nolint:gosec // 0 to 2
+				for b := s.Hashes; len(b) >= 8; b = b[8:] {
+					h := binary.LittleEndian.Uint64(b)
+					f(int(h<<shift>>(64-listBits)), h>>splitBits<<splitBits|split) //nolint:gosec // eight bits
+				}
 			}
 		}
 	}
-	slices.Sort(all)
+	each(func(list int, _ uint64) { ends[list+1]++ })
+	for list := range 1 << listBits {
+		ends[list+1] += ends[list]
+	}
+	all := make([]uint64, ends[1<<listBits])
+	each(func(list int, hash uint64) {
+		all[ends[list]] = hash
+		ends[list]++
+	})
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	start := 0
+	for _, end := range ends[:1<<listBits] {
+		part := all[start:end]
+		group.Go(func() error { slices.Sort(part); return nil })
+		start = end
+	}
+	group.Wait() //nolint:errcheck,gosec // none fails
+	return all
+}
+
+// duplicates counts equal hashes.
+func duplicates(results []*TaskResult, shift uint8) Duplicates {
+	all := sortedHashes(results, shift)
 	d := Duplicates{Sampled: 1 / float64(int64(1)<<shift)}
 	crossed := false
 	for i := 1; i < len(all); i++ {
