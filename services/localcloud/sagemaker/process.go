@@ -13,7 +13,7 @@ import (
 
 // drainTime is how long a dead program's output is still read. Only a descendant that escaped its process group and our
 // search can hold the pipe open longer.
-const drainTime = 2 * time.Second
+const drainTime = 30 * time.Second
 
 // process is one run of a training program.
 type process struct {
