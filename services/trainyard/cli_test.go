@@ -59,11 +59,16 @@ func TestTextsForPeople(t *testing.T) {
 	for name, test := range map[string]struct{ got, want string }{
 		"a READY version": {
 			describeVersion(&ingestv1.Version{
-				Name: "datasets/d/versions/1", State: ingestv1.Version_READY, ExampleCount: 10, ShardCount: 2, RejectedCount: 3,
+				Name: "datasets/d/versions/1", State: ingestv1.Version_READY, Format: "image-folder", ExampleCount: 10, ShardCount: 2, RejectedCount: 3,
 				Classes: []*ingestv1.ClassCount{{Name: "a"}, {Name: "b"}}, Splits: []*ingestv1.Split{{Name: "train", ExampleCount: 8}},
 			}),
-			"datasets/d/versions/1 is READY: 10 examples of 2 classes in 2 shards\n  train             8 examples\n" +
-				"  3 files were left out; see them with: trainyard list datasets/d/versions/1/rejections",
+			"datasets/d/versions/1 is READY: read as image-folder, 10 examples of 2 classes in 2 shards\n  train             8\n" +
+				"  left out: 3 files or rows; see why with: trainyard list datasets/d/versions/1/rejections",
+		},
+		"a READY version without classes": {
+			describeVersion(&ingestv1.Version{Name: "datasets/d/versions/1", State: ingestv1.Version_READY, Format: "csv", ExampleCount: 1, ShardCount: 1, RejectedCount: 1}),
+			"datasets/d/versions/1 is READY: read as csv, 1 example in 1 shard\n" +
+				"  left out: 1 file or row; see why with: trainyard list datasets/d/versions/1/rejections",
 		},
 		"a FAILED version": {
 			describeVersion(&ingestv1.Version{Name: "datasets/d/versions/1", State: ingestv1.Version_FAILED, Error: &errorsv1.Failure{Message: "The archive holds no files."}}),
@@ -155,6 +160,10 @@ func TestListReadsAnyCollection(t *testing.T) {
 		`{"events":[{"sequence":"1","resource":"r","type":"x"}],"nextCursor":"1"}`:   {[]string{"1\tx\tr"}, "map[cursor:1]"},
 		`{"rejections":[{"path":"a.png","reason":"R"}],"totalSize":1}`:               {[]string{"a.png\tR"}, "map[]"},
 		`{"models":[],"nextPageToken":""}`:                                           {nil, "map[]"},
+		`{"rejections":[{"kind":"row","where":"3","path":"a.csv","reason":"R"}]}`:    {[]string{"a.csv\trow\t3\tR"}, "map[]"},
+		`{"files":[{"name":"report.json"}],"shards":[{"name":"a-train"}]}`:           {[]string{"a-train", "report.json"}, "map[]"},
+		`{"shards":[],"package":{"name":"dataset.tar"}}`:                             {[]string{"dataset.tar"}, "map[]"},
+		`{"rejections":[{"kind":"file","where":"0","path":"a.png","reason":"R"}]}`:   {[]string{"a.png\tR"}, "map[]"},
 	} {
 		items, next, err := readPage([]byte(page))
 		var rows []string
@@ -163,6 +172,11 @@ func TestListReadsAnyCollection(t *testing.T) {
 		}
 		if err != nil || fmt.Sprint(rows) != fmt.Sprint(want.rows) || fmt.Sprint(next) != want.next {
 			t.Errorf("%s: %v, %v, %v", page, rows, next, err)
+		}
+	}
+	for _, resource := range []string{`{"name":"datasets/d"}`, `{"found":{"files":"1"},"classes":[]}`} {
+		if _, _, err := readPage([]byte(resource)); !errors.Is(err, errNoCollection) {
+			t.Errorf("%s: %v, want %v", resource, err, errNoCollection)
 		}
 	}
 }

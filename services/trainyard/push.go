@@ -74,7 +74,7 @@ func openSource(path string) (uploadSource, string, error) {
 		return source, name + ".zip", err
 	}
 	if info.Size() == 0 {
-		return nil, "", fmt.Errorf("%s is empty; expected an archive with one folder a class", path)
+		return nil, "", fmt.Errorf("%s is empty; expected an archive, a folder, or a file of data such as a CSV", path)
 	}
 	f, err := os.Open(path) //nolint:gosec // The user names it.
 	return fileSource{f, info.Size()}, name, err
@@ -310,12 +310,28 @@ func describeVersion(v *ingestv1.Version) string {
 		return fmt.Sprintf("%s is %s: %s", v.GetName(), v.GetState(), v.GetError().GetMessage())
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s is READY: %d examples of %d classes in %d shards", v.GetName(), v.GetExampleCount(), len(v.GetClasses()), v.GetShardCount())
+	fmt.Fprintf(&b, "%s is READY: read as %s, %s", v.GetName(), v.GetFormat(), counted(int64(v.GetExampleCount()), "example"))
+	if n := len(v.GetClasses()); n > 0 {
+		b.WriteString(" of " + counted(int64(n), "class"))
+	}
+	b.WriteString(" in " + counted(int64(v.GetShardCount()), "shard"))
 	for _, s := range v.GetSplits() {
-		fmt.Fprintf(&b, "\n  %-10s %8d examples", s.GetName(), s.GetExampleCount())
+		fmt.Fprintf(&b, "\n  %-10s %8d", s.GetName(), s.GetExampleCount())
 	}
 	if n := v.GetRejectedCount(); n > 0 {
-		fmt.Fprintf(&b, "\n  %d files were left out; see them with: trainyard list %s/rejections", n, v.GetName())
+		fmt.Fprintf(&b, "\n  left out: %s; see why with: trainyard list %s/rejections", counted(int64(n), "file or row"), v.GetName())
 	}
 	return b.String()
+}
+
+// counted is a number of things, in English.
+func counted(n int64, thing string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(thing, "s"):
+		thing += "es"
+	default:
+		thing = strings.ReplaceAll(thing, " or ", "s or ") + "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -144,30 +145,44 @@ func (c *listCommand) Run(ctx context.Context) error {
 	return table.Flush()
 }
 
-// readPage takes a page of any collection apart: its one list, and what to ask the next page by, if there is one.
+// readPage takes a page of any collection apart: its items, and what to ask the next page by, if there is one. Shards come with the
+// files that lie beside them.
 func readPage(data []byte) (items []json.RawMessage, next map[string]string, err error) {
 	var page map[string]json.RawMessage
 	if err := json.Unmarshal(data, &page); err != nil {
 		return nil, nil, err
 	}
 	next = map[string]string{}
-	for key, value := range page {
+	lists := 0
+	for _, key := range slices.Backward(slices.Sorted(maps.Keys(page))) { // Shards before files.
+		value := page[key]
 		var text string
 		switch {
 		case len(value) > 0 && value[0] == '[':
-			err = json.Unmarshal(value, &items)
+			var list []json.RawMessage
+			if err := json.Unmarshal(value, &list); err != nil {
+				return nil, nil, err
+			}
+			items = append(items, list...)
+			lists++
+		case key == "package" && string(value) != "null":
+			items = append(items, value)
+		case len(value) > 0 && value[0] == '{':
+			return nil, nil, errNoCollection
 		case json.Unmarshal(value, &text) != nil || text == "":
 		case key == "nextPageToken":
 			next["pageToken"] = text
 		case key == "nextCursor": // Of the event log.
 			next["cursor"] = text
 		}
-		if err != nil {
-			return nil, nil, err
-		}
+	}
+	if lists == 0 {
+		return nil, nil, errNoCollection
 	}
 	return items, next, nil
 }
+
+var errNoCollection = errors.New("this is one resource and no collection: print it with `trainyard get`")
 
 // row is an item of any collection on one line of a table: what there is of these fields. --json gives all of it.
 func row(item json.RawMessage) string {
@@ -177,10 +192,11 @@ func row(item json.RawMessage) string {
 	}
 	var cells []string
 	for _, key := range []string{
-		"sequence", "time", "epoch", "type", "resource", "path", "name", "value", "state", "secondaryStatus", "reason", "displayName",
+		"sequence", "time", "epoch", "type", "resource", "path", "kind", "where", "name", "value", "state", "secondaryStatus", "reason", "displayName",
 		"fileName", "datasetVersion", "trainingJob", "exampleCount", "sizeBytes", "message", "createTime",
 	} {
-		if value, ok := fields[key]; ok {
+		value, ok := fields[key]
+		if ok && (key != "kind" || value != "file") && (key != "where" || value != "0") { // A whole file is told by its path.
 			cells = append(cells, fmt.Sprint(value))
 		}
 	}
