@@ -146,9 +146,10 @@ func (o Options) tooManyAnnotations(left reject.List, found int64) error {
 	return e
 }
 
+// tooManyBadError says "at least", because a conversion ends as soon as there are too many.
 func (o Options) tooManyBadError(left reject.List, candidates int64) error {
 	e := reject.New(reject.TooManyBadFiles,
-		"%d of %d files or rows can't be used, more than the %g %% that max_bad_fraction allows: %s. Mend or remove them, or raise max_bad_fraction.",
+		"At least %d of %d files or rows can't be used, more than the %g %% that max_bad_fraction allows: %s. Mend or remove them, or raise max_bad_fraction.",
 		left.Bad(), candidates, 100*o.MaxBadFraction, left.Examples(3))
 	e.Files = left
 	return e

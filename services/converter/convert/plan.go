@@ -17,7 +17,6 @@ import (
 
 	"github.com/trainyard/trainyard/services/converter/archive"
 	"github.com/trainyard/trainyard/services/converter/dataset"
-	"github.com/trainyard/trainyard/services/converter/dataset/all"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/source"
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
@@ -159,6 +158,7 @@ type planner struct {
 	opts    Options
 	src     source.Source
 	listing *archive.Listing
+	bare    bool // the source is a file and no container
 	scratch string
 	reader  dataset.Reader
 	index   dataset.Index
@@ -209,7 +209,7 @@ func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir s
 	p := &planner{ctx: ctx, opts: opts, src: src, scratch: scratchDir}
 	p.spill = spiller{name: spillName(scratchDir, plan.Key), limit: opts.Limits.Unpacked(src.Size())}
 	defer func() { err = errors.Join(err, p.close()) }()
-	if kind == archive.Bare {
+	if p.bare = kind == archive.Bare; p.bare {
 		p.listing = archive.ListBare(src, opts.FileName)
 	} else if p.listing, err = archive.List(ctx, src, kind, opts.Limits); err != nil {
 		return nil, err
@@ -238,8 +238,15 @@ func (p *planner) indexRecords(plan *Plan) (err error) {
 	p.refuseTwins()
 	p.setAsideSystemFiles()
 	p.fates = make([]fate, len(p.filed))
+	if err := p.refuseDocuments(); err != nil {
+		return err
+	}
 	if plan.Format, err = p.findFormat(); err != nil {
 		return err
+	}
+	if f := p.reader.Format(); f.Labels != "" && p.opts.LabelColumn != "" {
+		return reject.New(reject.InvalidOptions, "The label column %q was chosen, but the upload is read as %s, and its labels are %s. Leave the label column out, or choose another format.",
+			p.opts.LabelColumn, f.Name, f.Labels)
 	}
 	opts := p.opts.forFormats()
 	opts.Scratch = p.scratch
@@ -249,7 +256,7 @@ func (p *planner) indexRecords(plan *Plan) (err error) {
 		err = &reject.Error{Reason: file.Reason, Message: fmt.Sprintf("The file %q can't be read: %s.", file.Path, file.Message)}
 	}
 	if err = cmp.Or(p.err, err); err != nil {
-		return err
+		return p.explain(err)
 	}
 	if p.index.Schema == nil {
 		p.index.Schema = json.RawMessage("null")
@@ -367,54 +374,6 @@ func (p *planner) setAsideSystemFiles() {
 		}
 		p.filed = append(p.filed, int32(i)) //nolint:gosec // below MaxEntries
 	}
-}
-
-// findFormat takes the format that was asked for, or the one that fits best: one of which something certain was found, and
-// of these the one that reads the largest share of the files.
-func (p *planner) findFormat() (FormatChoice, error) {
-	if p.opts.Format != "" {
-		var err error
-		p.reader, err = readerNamed(p.opts.Format)
-		return FormatChoice{Name: p.opts.Format, Reason: "it was asked for"}, err
-	}
-	var choice FormatChoice
-	var best dataset.Match
-	var looked []string
-	for _, r := range all.Readers() {
-		m, err := r.Detect(p.ctx, p)
-		if err != nil {
-			return choice, fmt.Errorf("look for the format %s: %w", r.Format().Name, err)
-		}
-		name := r.Format().Name
-		looked = append(looked, m.Why)
-		if m.Share <= 0 {
-			continue
-		}
-		if m.Certain && !best.Certain || m.Certain == best.Certain && m.Share > best.Share {
-			if p.reader != nil {
-				choice.Others = append(choice.Others, choice.Name+": "+best.Why)
-			}
-			p.reader, best, choice.Name = r, m, name
-		} else {
-			choice.Others = append(choice.Others, name+": "+m.Why)
-		}
-	}
-	if p.reader != nil {
-		choice.Reason = fmt.Sprintf("the upload holds %s; %.3g %% of its files are read", best.Why, 100*best.Share)
-		if len(choice.Others) > 0 && best.Certain {
-			choice.Reason += ", and nothing else describes it as closely"
-		}
-		return choice, nil
-	}
-	found := "no usable file"
-	if p.Len() > 0 {
-		found = fmt.Sprintf("%d files such as %q", p.Len(), p.At(0).Path)
-	} else if p.left.Bad() > 0 {
-		found = p.left.Examples(3)
-	}
-	e := reject.New(reject.UnknownFormat, "The upload holds no dataset that is known. Looked for: %s. Found: %s. `trainyard list formats` shows an example of each.", strings.Join(looked, "; "), found)
-	e.Files = p.left
-	return choice, e
 }
 
 // makeChunks groups consecutive records into chunks.

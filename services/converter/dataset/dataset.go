@@ -34,6 +34,7 @@ type Format struct {
 	Description string // what the upload must look like, in a sentence or two
 	Extensions  []string
 	Example     string // a tree of files, one a line, as `tree` would show a small upload
+	Labels      string // what the labels are, in words that fit after "its labels are"; "" if a column can be chosen for them
 }
 
 // File is one regular file of the upload. Its path uses slashes, is relative and has been checked.

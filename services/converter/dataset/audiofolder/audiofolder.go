@@ -25,8 +25,9 @@ type Reader struct{}
 // Format implements dataset.Reader.
 func (Reader) Format() dataset.Format {
 	return dataset.Format{
-		Name:  "audio-folder",
-		Title: "Sound class folders",
+		Name:   "audio-folder",
+		Title:  "Sound class folders",
+		Labels: "the names of the folders",
 		Description: "One folder of WAV or FLAC files for each class, such as yes/1.wav and no/1.wav; folders around them don't matter. " +
 			"train, validation and test folders above the classes are kept as splits. Sample rates and channels may differ, but a batch needs them alike.",
 		Extensions: []string{".wav", ".wave", ".flac"},

@@ -35,8 +35,9 @@ type Reader struct{}
 // Format implements dataset.Reader.
 func (Reader) Format() dataset.Format {
 	return dataset.Format{
-		Name:  "coco",
-		Title: "COCO",
+		Name:   "coco",
+		Title:  "COCO",
+		Labels: "the categories in the JSON",
 		Description: "Images with a JSON file of boxes in COCO's format, such as instances_train2017.json, with the lists \"images\", \"annotations\" and \"categories\". " +
 			"Segmentations (polygons and RLE) and keypoints are kept. Several such files, named train, val and test, are the splits.",
 		Extensions: append(picture.Extensions(), ".json"),
@@ -131,6 +132,9 @@ func (Reader) Index(ctx context.Context, files dataset.Files, opts dataset.Optio
 	defer func() { err = errors.Join(err, spooled.close()) }()
 	if err := x.read(spooled); err != nil {
 		return dataset.Index{}, err
+	}
+	if len(x.images.All) == 0 {
+		return dataset.Index{}, reject.New(reject.MissingImage, "The upload has COCO's annotations, but not a single picture. Upload one archive or folder that holds both the JSON and the pictures that it names.")
 	}
 	if err := x.classes(); err != nil {
 		return dataset.Index{}, err

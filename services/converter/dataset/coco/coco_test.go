@@ -125,6 +125,15 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestAnnotationsWithoutPictures(t *testing.T) {
+	files := upload{{Path: "a.json", Data: []byte(`{"images":[{"id":1,"file_name":"a.png"}],"categories":[{"id":1,"name":"a"}],"annotations":[{"id":1,"image_id":1,"category_id":1,"bbox":[0,0,1,1]}]}`)}}
+	_, err := coco.Reader{}.Index(t.Context(), files, dataset.Options{Scratch: t.TempDir()}, nobody{})
+	var rejected *reject.Error
+	if !errors.As(err, &rejected) || rejected.Reason != reject.MissingImage {
+		t.Errorf("got %v, want %s", err, reject.MissingImage)
+	}
+}
+
 func TestUploadsThatAreNoDataset(t *testing.T) {
 	tests := []struct {
 		name, json string

@@ -23,8 +23,9 @@ type Reader struct{}
 // Format implements dataset.Reader.
 func (Reader) Format() dataset.Format {
 	return dataset.Format{
-		Name:  "idx",
-		Title: "IDX (MNIST)",
+		Name:   "idx",
+		Title:  "IDX (MNIST)",
+		Labels: "the numbers in the files named labels",
 		Description: "IDX files as MNIST has them, not compressed each for itself: rows such as images in one file, their labels in another whose name " +
 			"has \"labels\" in it and is otherwise the same. Bytes in two dimensions become grey images, any other rows tensors. " +
 			"The words train, validation, test and t10k in the names are kept as splits.",

@@ -228,8 +228,8 @@ func TestIndexRejects(t *testing.T) {
 		says   string
 	}{
 		{"packed files", []datasettest.File{{Path: "train-images-idx3-ubyte.gz", Data: []byte("\x1f\x8b")}}, reject.NestedArchive, "gunzip"},
-		{"lying sizes", []datasettest.File{{Path: "a.idx", Data: file(8, nil, math.MaxUint32, math.MaxUint32)}}, reject.NoExamples, "report"},
-		{"labels alone", []datasettest.File{{Path: "labels.idx", Data: file(8, []byte{1}, 1)}}, reject.NoExamples, "report"},
+		{"lying sizes", []datasettest.File{{Path: "a.idx", Data: file(8, nil, math.MaxUint32, math.MaxUint32)}}, reject.NoExamples, "in the names"},
+		{"labels alone", []datasettest.File{{Path: "labels.idx", Data: file(8, []byte{1}, 1)}}, reject.NoExamples, "in the names"},
 		{"too many classes", []datasettest.File{
 			{Path: "x.idx", Data: file(8, make([]byte, 100_001), 100_001)}, {Path: "x-labels.idx", Data: file(0x0c, everyNumber(100_001), 100_001)},
 		}, reject.TooManyClasses, "100000"},

@@ -56,7 +56,7 @@ func (Reader) Index(ctx context.Context, files dataset.Files, _ dataset.Options,
 	rows = x.pair(rows, labels)
 	if rows = x.oneLayout(rows); len(rows) == 0 {
 		return dataset.Index{}, reject.New(reject.NoExamples,
-			"No IDX file can become examples; the report says of each file why. Expected: %s", Reader{}.Format().Description)
+			"No IDX file can become examples. Expected: %s", Reader{}.Format().Description)
 	}
 	if x.schema.Labels == classes {
 		if err := x.findClasses(ctx, rows); err != nil {

@@ -20,8 +20,9 @@ type Reader struct{}
 // Format implements dataset.Reader.
 func (Reader) Format() dataset.Format {
 	return dataset.Format{
-		Name:  "image-folder",
-		Title: "Image class folders",
+		Name:   "image-folder",
+		Title:  "Image class folders",
+		Labels: "the names of the folders",
 		Description: "One folder of JPEG, PNG, GIF, BMP, WebP or TIFF images for each class, such as cats/1.jpg and dogs/1.jpg; folders around them don't matter. " +
 			"train, validation and test folders above the classes are kept as splits.",
 		Extensions: picture.Extensions(),

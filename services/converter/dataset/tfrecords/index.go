@@ -85,7 +85,7 @@ func (Reader) Index(ctx context.Context, files dataset.Files, opts dataset.Optio
 	}
 	if x.total == 0 {
 		return dataset.Index{}, reject.New(reject.NoExamples,
-			"No record of the TFRecord files can become an example; the report says of each file why. Expected: %s", Reader{}.Format().Description)
+			"No record of the TFRecord files can become an example. Expected: %s", Reader{}.Format().Description)
 	}
 	return x.settle()
 }

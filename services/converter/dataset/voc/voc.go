@@ -29,8 +29,9 @@ type Reader struct{}
 // Format implements dataset.Reader.
 func (Reader) Format() dataset.Format {
 	return dataset.Format{
-		Name:  "voc",
-		Title: "Pascal VOC",
+		Name:   "voc",
+		Title:  "Pascal VOC",
+		Labels: "the names of the objects in the XML",
 		Description: "Images with an XML file of boxes for each, of the same name, beside it or in Annotations beside JPEGImages. " +
 			"ImageSets/Main/train.txt, val.txt and test.txt, or folders named so, are kept as splits.",
 		Extensions: append(picture.Extensions(), ".xml"),

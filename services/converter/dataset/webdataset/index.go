@@ -50,7 +50,8 @@ func (Reader) Index(ctx context.Context, files dataset.Files, opts dataset.Optio
 	x.require()
 	labelSlot := x.labelSlot(opts.LabelColumn)
 	if opts.LabelColumn != "" && labelSlot < 0 {
-		return dataset.Index{}, reject.New(reject.UnknownColumn, "Most samples have no member that is named %q and could be the label.", opts.LabelColumn)
+		return dataset.Index{}, reject.New(reject.UnknownColumn,
+			"Most samples have no member %q that could be the label: a class, a line of text or a number. Most have: %s.", opts.LabelColumn, x.members())
 	}
 	if labelSlot >= 0 {
 		if err := x.labels.readNames(ctx, files, listener); err != nil {
@@ -121,8 +122,23 @@ func (x *indexer) require() {
 	}
 }
 
-// labelSlot is the required slot that is the label: the one of the name given, or else the first for labels. -1: none.
+// members names what most samples have.
+func (x *indexer) members() string {
+	var names []string
+	for i, s := range x.slots.list {
+		if x.required>>i&1 == 1 {
+			names = append(names, s.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// labelSlot is the required slot that is the label: the one of the name given, which may be that of the feature or the ending of the files,
+// or else the first for labels. -1: none.
 func (x *indexer) labelSlot(name string) int {
+	if at, ok := x.slots.byEnding[name]; ok && at >= 0 {
+		name = x.slots.list[at].Name
+	}
 	for i, s := range x.slots.list {
 		if x.required>>i&1 == 0 {
 			continue

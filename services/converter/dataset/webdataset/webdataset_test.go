@@ -112,5 +112,13 @@ func TestConformance(t *testing.T) {
 			Labels:  map[string]int{"1.jpg": 1, "2.jpg": 0},
 			LeftOut: map[string]reject.Reason{},
 		},
+		{
+			Name:    "the label is a text, called by the ending of its files",
+			Options: dataset.Options{LabelColumn: "txt"},
+			Files:   []datasettest.File{pic("1.jpg"), file("1.txt", "b"), pic("2.jpg"), file("2.txt", "a")},
+			Classes: []string{"a", "b"},
+			Labels:  map[string]int{"1.jpg": 1, "2.jpg": 0},
+			LeftOut: map[string]reject.Reason{},
+		},
 	})
 }

@@ -25,8 +25,9 @@ type Reader struct{}
 // Format implements dataset.Reader.
 func (Reader) Format() dataset.Format {
 	return dataset.Format{
-		Name:  "yolo",
-		Title: "YOLO",
+		Name:   "yolo",
+		Title:  "YOLO",
+		Labels: "the classes in data.yaml or classes.txt",
 		Description: "Images with a text file of boxes for each, of the same name, beside it or in labels beside images, and a data.yaml (or classes.txt, obj.names) with the names of the classes. " +
 			"An image without a text file shows nothing. The paths train, val and test in data.yaml, or folders named so, are kept as splits.",
 		Extensions: append(picture.Extensions(), ".txt", ".yaml"),
