@@ -53,7 +53,7 @@ func benchArchive(b *testing.B, size int) []byte {
 func BenchmarkS3(b *testing.B) {
 	const pairs = 5
 	s := newSuite(b, testkit.SQLite(b), func(c *converter.Config) { c.Visibility, c.LeaseEvery = time.Minute, 2*time.Second })
-	data := benchArchive(b, 1<<30)
+	data := benchArchive(b, 1_000_000_000) // one part: less than a GiB
 	dir := b.TempDir()
 	path := filepath.Join(dir, "source.zip")
 	if err := os.WriteFile(path, data, 0o600); err != nil {

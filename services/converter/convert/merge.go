@@ -59,7 +59,7 @@ type SplitSummary struct {
 	Examples int64         `json:"examples"`
 	Bytes    int64         `json:"bytes"`
 	Shards   int           `json:"shards"`
-	Classes  []int64       `json:"classes"` // examples by label
+	Classes  []int64       `json:"classes"` // examples by label, or annotated objects where examples have no single label
 }
 
 // MetadataFile is a file beside the shards.
@@ -239,7 +239,11 @@ func checkClasses(p *Plan, all *dataset.Stats, left reject.List) error {
 
 func summary(split dataset.Split, s *dataset.Stats, shards []Shard, classes int) SplitSummary {
 	sum := SplitSummary{Name: split, Examples: s.Examples, Classes: make([]int64, classes)}
-	for label, n := range s.Classes {
+	counts := s.Classes
+	if len(counts) == 0 {
+		counts = s.Objects
+	}
+	for label, n := range counts {
 		if label < classes {
 			sum.Classes[label] = n
 		}
@@ -360,18 +364,26 @@ func makeReport(p *Plan, m *Manifest, kept Tally, left reject.List) (Report, err
 	if r.Files == nil {
 		r.Files = []reject.File{}
 	}
-	for _, c := range m.Classes {
-		if c.Examples == 0 && c.Objects == 0 {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("Class %q has no examples.", c.Name))
-		}
+	if m.Duplicates.AcrossSplits > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d examples occur in more than one split; the evaluation will look better than it is.", m.Duplicates.AcrossSplits))
 	}
 	for _, s := range m.Splits {
 		if s.Examples == 0 {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("Split %q has no examples: all its files were left out.", s.Name))
+			r.Warnings = append(r.Warnings, fmt.Sprintf("Split %q has no examples: all that was meant for it was left out.", s.Name))
 		}
 	}
-	if m.Duplicates.AcrossSplits > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%d files occur in more than one split; the evaluation will look better than it is.", m.Duplicates.AcrossSplits))
+	const named = 10
+	empty := 0
+	for _, c := range m.Classes {
+		if c.Examples > 0 || c.Objects > 0 {
+			continue
+		}
+		if empty++; empty <= named {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("Class %q has no examples.", c.Name))
+		}
+	}
+	if empty > named {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d more classes have no examples.", empty-named))
 	}
 	return r, nil
 }

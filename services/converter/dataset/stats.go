@@ -29,8 +29,9 @@ type Number struct {
 	Min     float64 `json:"min"`
 	Max     float64 `json:"max"`
 	Sum     float64 `json:"sum"`
-	First   int32   `json:"first"`   // bucket of the first count
-	Buckets []int64 `json:"buckets"` // how many values are in each bucket from First on; see bucket
+	Broken  bool    `json:"broken,omitempty"` // whether any value isn't whole
+	First   int32   `json:"first"`            // bucket of the first count
+	Buckets []int64 `json:"buckets"`          // how many values are in each bucket from First on; see bucket
 }
 
 // Values are counted in buckets, 32 of equal width between one power of two and the next, so that quantiles are right to 1.6 % and the
@@ -81,6 +82,7 @@ func (n *Number) Observe(v float64) {
 	}
 	n.Count++
 	n.Min, n.Max, n.Sum = min(n.Min, v), max(n.Max, v), n.Sum+v
+	n.Broken = n.Broken || v != math.Trunc(v)
 	n.count(bucket(v), 1)
 }
 
@@ -115,6 +117,7 @@ func (n *Number) Merge(o *Number) {
 		n.Min, n.Max = o.Min, o.Max
 	}
 	n.Count, n.Min, n.Max, n.Sum = n.Count+o.Count, min(n.Min, o.Min), max(n.Max, o.Max), n.Sum+o.Sum
+	n.Broken = n.Broken || o.Broken
 	for i, c := range o.Buckets {
 		if c > 0 {
 			n.count(o.First+int32(i), c) //nolint:gosec // a few thousand
@@ -127,7 +130,11 @@ func (n *Number) Quantile(q float64) float64 {
 	rank, seen := int64(q*float64(n.Count-1)), int64(0)
 	for i, c := range n.Buckets {
 		if seen += c; seen > rank {
-			return min(max(bucketValue(n.First+int32(i)), n.Min), n.Max) //nolint:gosec // a few thousand
+			v := bucketValue(n.First + int32(i)) //nolint:gosec // a few thousand
+			if !n.Broken {
+				v = math.Round(v)
+			}
+			return min(max(v, n.Min), n.Max)
 		}
 	}
 	return n.Max

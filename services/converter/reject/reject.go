@@ -262,8 +262,10 @@ func (l List) Clone() List {
 	return List{Files: slices.Clone(l.Files), Counts: maps.Clone(l.Counts), Rows: maps.Clone(l.Rows), Annotations: maps.Clone(l.Annotations)}
 }
 
-// Total counts the files and rows left out.
-func (l *List) Total() int64 { return l.Counts.Total() + l.Rows.Total() }
+// Total counts what was left out, but for annotations that went with their picture.
+func (l *List) Total() int64 {
+	return l.Counts.Total() + l.Rows.Total() + l.Annotations.Total() - l.Annotations[OwnerLeftOut]
+}
 
 // Bad counts the files and rows whose reason Counts.
 func (l *List) Bad() int64 { return l.Counts.Bad() + l.Rows.Bad() }
