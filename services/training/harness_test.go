@@ -3,6 +3,7 @@ package training_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -185,9 +186,29 @@ func (s *suite) addVersion(dataset string, number int, state ingestv1.Version_St
 			{Name: "train", ExampleCount: 9, ShardCount: 1, SizeBytes: 900}, {Name: "validation", ExampleCount: 2, ShardCount: 1, SizeBytes: 200},
 		}
 		v.ManifestSha256 = strings.Repeat("ab", 32)
+		s.putFeatures(v, "image", "Image", "label", "ClassLabel")
 	}
 	s.ingest.put(v)
 	return v
+}
+
+// putFeatures puts features.json of features that are given by name and class.
+func (s *suite) putFeatures(v *ingestv1.Version, namesAndClasses ...string) {
+	s.t.Helper()
+	features := map[string]any{}
+	for i := 0; i < len(namesAndClasses); i += 2 {
+		features[namesAndClasses[i]] = map[string]any{"pythonClassName": "tensorflow_datasets.core.features." + namesAndClasses[i+1]}
+	}
+	body, err := json.Marshal(map[string]any{"featuresDict": map[string]any{"features": features}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, key, _ := strings.Cut(strings.TrimPrefix(v.GetUri(), "s3://"), "/")
+	if _, err := awscfg.S3(cloud).PutObject(s.t.Context(), &s3.PutObjectInput{
+		Bucket: aws.String(made.Bucket), Key: aws.String(key + "features.json"), Body: bytes.NewReader(body),
+	}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *suite) putShards(dataset string, number int) {

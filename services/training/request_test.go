@@ -21,6 +21,8 @@ func badRequests(t *testing.T, s *service) {
 	s.addVersion("single", 1, ingestv1.Version_READY).Classes = []*ingestv1.ClassCount{{Name: "0"}}
 	s.addVersion("table", 1, ingestv1.Version_READY).Format = "csv"
 	s.addVersion("packed", 1, ingestv1.Version_READY).Conversion = &ingestv1.ConversionOptions{Compression: ingestv1.ConversionOptions_GZIP}
+	s.putFeatures(s.addVersion("numbers", 1, ingestv1.Version_READY), "height", "Tensor", "kind", "ClassLabel")
+	s.putFeatures(s.addVersion("masks", 1, ingestv1.Version_READY), "photo", "Image", "mask", "Image", "kind", "ClassLabel")
 	number, text := structpb.NewNumberValue, structpb.NewStringValue
 	tests := map[string]struct {
 		change func(*trainingv1.TrainingJob)
@@ -91,6 +93,14 @@ func badRequests(t *testing.T, s *service) {
 		"a table": {
 			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/table" },
 			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "was read as csv",
+		},
+		"no picture": {
+			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/numbers" },
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "hold no image, which recipes/image-classification needs; their features are height, kind",
+		},
+		"several pictures": {
+			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/masks" },
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "mask, photo",
 		},
 		"compressed shards": {
 			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/packed" },

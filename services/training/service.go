@@ -10,6 +10,7 @@
 //   - logs:DescribeLogStreams, logs:GetLogEvents [log group /aws/sagemaker/TrainingJobs]
 //   - s3:GetObject [models/* of the bucket], and s3:ListBucket with the prefix models/: without it S3 answers 403 where a
 //     job left no model, which can't be told from a missing permission
+//   - s3:GetObject [datasets/*/features.json of the bucket]
 //   - sqs:ReceiveMessage, sqs:DeleteMessage [the events queue], if there is one
 package training
 
@@ -140,7 +141,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 			Image: cfg.Image, RoleARN: cfg.RoleARN, Bucket: cfg.Bucket, Subnets: cfg.Subnets, SecurityGroups: cfg.SecurityGroups,
 			InstanceType: cfg.InstanceType, MaxRuntimeSeconds: int32(cfg.MaxRuntime / time.Second), //nolint:gosec // At most 28 days.
 		},
-		Jobs: jobs, Ingest: ingestv1.NewIngestServiceClient(deps.Ingest), Recipes: recipes, BaseDatasets: bases,
+		Jobs: jobs, Ingest: ingestv1.NewIngestServiceClient(deps.Ingest), S3: deps.S3, Recipes: recipes, BaseDatasets: bases,
 	}
 	u.training = &grpcapi.Training{Launcher: launcher, Jobs: jobs, Logs: deps.Logs, Changed: u.runner.Wake}
 	u.catalog = &grpcapi.Catalog{Launcher: launcher}

@@ -46,6 +46,18 @@ def test_what_does_not_decode_is_left_out_and_counted(tmp_path):
     assert len(labels) == 82
 
 
+def test_features_may_have_other_names(tmp_path):
+    feature = {
+        "img": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(16, 16)])),
+        "kind": tf.train.Feature(int64_list=tf.train.Int64List(value=[2])),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    write_shards(tmp_path, "train", [example] * 3, shards=1)
+    source = images.open_source("train", tmp_path, CLASSES, images.Features("img", "kind"))
+    assert images.derive_shape(source, 0, 0) == GREY
+    assert read(source) == ([2, 2, 2], 0, 0)
+
+
 def test_labels_join_by_name_and_strangers_are_counted(tmp_path):
     names = ("spot", "cloud", "rows", "tree")
     write_shards(tmp_path, "train", records(names, 40, 1))

@@ -1,6 +1,7 @@
 """Image examples from TFRecord shards, as tf.data streams.
 
-A record has the features ``image`` (bytes, a PNG or JPEG file) and ``label`` (int64). An image that
+A record has the features ``image`` (bytes, a PNG or JPEG file) and ``label`` (int64), or two like
+them of other names. An image that
 doesn't decode is left out and counted; it never ends a job. TensorFlow can only ignore the errors
 of a whole stream, and those of a corrupt shard must not be ignored. So records are decoded in
 chunks, each a small stream of its own. That also keeps the bookkeeping cheap, which for small
@@ -9,7 +10,7 @@ images costs more than decoding them when it is done one by one.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,10 +30,27 @@ _SHUFFLE_RECORDS = 1 << 16
 _UNKNOWN = -1
 """The label of an example whose class the model doesn't have."""
 
-_FEATURES = {
-    "image": tf.io.FixedLenFeature([], tf.string),
-    "label": tf.io.FixedLenFeature([], tf.int64),
-}
+
+@dataclass(frozen=True)
+class Features:
+    """The names of the features that an example is read from."""
+
+    image: str = "image"
+    label: str = "label"
+
+    def parse(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The image file and the label of a record."""
+        parsed = tf.io.parse_single_example(
+            record,
+            {
+                self.image: tf.io.FixedLenFeature([], tf.string),
+                self.label: tf.io.FixedLenFeature([], tf.int64),
+            },
+        )
+        return parsed[self.image], parsed[self.label]
+
+
+USUAL = Features()
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,7 @@ class Source:
     """The model's label by the record's label; _UNKNOWN where the model has no such class."""
     left_out: tuple[str, ...] = ()
     """Names of this channel's classes that the model doesn't know."""
+    features: Features = USUAL
 
 
 class Rows(NamedTuple):
@@ -75,9 +94,12 @@ class Example(NamedTuple):
     unknown: tf.Tensor  # int64, likewise
 
 
-def open_source(channel: str, folder: Path, labels: Sequence[str]) -> Source:
+def open_source(
+    channel: str, folder: Path, labels: Sequence[str], features: Features = USUAL
+) -> Source:
     """Opens a channel whose labels are those of the model."""
-    return _source(channel, shards.find(channel, folder), tuple(range(len(labels))))
+    source = _source(channel, shards.find(channel, folder), tuple(range(len(labels))))
+    return replace(source, features=features)
 
 
 def open_base(channel: str, folder: Path, labels: Sequence[str]) -> Source:
@@ -136,8 +158,8 @@ def derive_shape(source: Source, side: int, channels: int) -> Shape:
     sides, grey = [], True
     for record in tf.data.TFRecordDataset(_paths(source)).take(_SAMPLE):
         try:
-            example = tf.io.parse_single_example(record, _FEATURES)
-            image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
+            file, _ = source.features.parse(record)
+            image = tf.io.decode_image(file, channels=3, expand_animations=False)
         except tf.errors.InvalidArgumentError:
             continue
         pixels = image.numpy()
@@ -146,7 +168,7 @@ def derive_shape(source: Source, side: int, channels: int) -> Shape:
     if not sides:
         raise JobError(
             f"channel {source.channel} holds no image that can be read: its records need the "
-            "features image (a PNG or JPEG file) and label"
+            f"features {source.features.image} (a PNG or JPEG file) and {source.features.label}"
         )
     derived = min(max(int(np.median(sides)), 8), MAX_DERIVED_SIDE)
     return Shape(side or derived, channels or (1 if grey else 3))
@@ -222,10 +244,9 @@ def _chunks(records: tf.data.Dataset, source: Source, shape: Shape) -> tf.data.D
     blank = tf.zeros([shape.side, shape.side, shape.channels], tf.uint8)
 
     def example(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_single_example(record, _FEATURES)
-        label = parsed["label"]
+        file, label = source.features.parse(record)
         label = tf.where((label >= 0) & (label < classes), label, classes)
-        return _fit(parsed["image"], shape), tf.gather(join, label)
+        return _fit(file, shape), tf.gather(join, label)
 
     def chunk(batch: tf.Tensor) -> tf.data.Dataset:
         decoded = tf.data.Dataset.from_tensor_slices(batch).map(example).ignore_errors()

@@ -92,6 +92,19 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text that isn't empty."""
+
+    name: str
+    default: str
+
+    def read(self, text: str) -> str:
+        if not text:
+            raise _refusal(self.name, text, "a text that isn't empty")
+        return text
+
+
+@dataclass(frozen=True)
 class Names:
     """A JSON list of different, non-empty strings; None when it isn't given."""
 
@@ -113,7 +126,7 @@ class Names:
         return tuple(value)
 
 
-Parameter = Whole | Number | Switch | Choice | Names
+Parameter = Whole | Number | Switch | Choice | Text | Names
 
 
 def read(parameters: Iterable[Parameter], given: Mapping[str, str]) -> dict[str, Any]:

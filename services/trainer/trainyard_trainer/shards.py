@@ -21,9 +21,6 @@ COUNT_LIMIT = 50_000
 """Records counted one by one. Beyond it the rest is estimated by size: on a shared file system
 each header of a large record is a round trip, and the count only sets lengths and shares."""
 
-LABEL_FILES = ("label.labels.txt", "labels.txt")
-"""TFDS's name for the names of the feature ``label``, and a plain one."""
-
 
 def find(
     channel: str, folder: Path, pattern: str = "*.tfrecord-*", prefer: str = ""
@@ -66,9 +63,12 @@ def _check_complete(channel: str, found: Sequence[Path]) -> None:
             )
 
 
-def read_labels(folder: Path) -> tuple[str, ...] | None:
-    """The label names in a folder, one a line, by label; None when it has no such file."""
-    for name in LABEL_FILES:
+def read_labels(folder: Path, feature: str = "label") -> tuple[str, ...] | None:
+    """The label names in a folder, one a line, by label; None when it has no such file.
+
+    The file has TensorFlow Datasets' name for the names of a feature, or a plain one.
+    """
+    for name in (f"{feature}.labels.txt", "labels.txt"):
         path = folder / name
         if path.is_file():
             lines = path.read_text(encoding="utf-8").split("\n")

@@ -1,5 +1,8 @@
 package recipe
 
+// LabelFeature is the hyperparameter that names the feature of the class. Its names lie beside the shards in a file of the feature's name.
+const LabelFeature = "label_feature"
+
 func imageClassification() *Recipe {
 	return &Recipe{
 		ID:          "image-classification",
@@ -49,9 +52,13 @@ func imageClassification() *Recipe {
 			"train:loss", "train:accuracy", "train:learning_rate", "validation:loss", "validation:accuracy",
 			"progress:epoch", "progress:examples_per_second",
 		),
-		EpochMetric:         "progress:epoch",
-		Objective:           "validation:accuracy",
-		Formats:             []string{"image-folder", "image-table", "idx", "parquet", "webdataset", "tfrecord"},
+		EpochMetric: "progress:epoch",
+		Objective:   "validation:accuracy",
+		Formats:     []string{"image-folder", "image-table", "idx", "parquet", "webdataset", "tfrecord"},
+		Inputs: []Input{
+			{Parameter: "image_feature", Class: "Image", Default: "image"},
+			{Parameter: LabelFeature, Class: "ClassLabel", Default: "label"},
+		},
 		DefaultInstanceType: "ml.m5.xlarge",
 	}
 }

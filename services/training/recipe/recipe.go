@@ -47,6 +47,16 @@ type Metric struct {
 	Regex string
 }
 
+// Input is a feature of the examples that a recipe reads.
+type Input struct {
+	// Parameter is the hyperparameter that names the feature; users don't set it.
+	Parameter string
+	// Class is the feature's class in TensorFlow Datasets, such as Image.
+	Class string
+	// Default is the feature's name where it has the usual one, and the input's in messages.
+	Default string
+}
+
 // Recipe is a way to train.
 type Recipe struct {
 	ID          string
@@ -61,6 +71,8 @@ type Recipe struct {
 	Objective string
 	// Formats are the converter's formats whose examples can have what the recipe reads.
 	Formats []string
+	// Inputs are what the recipe reads of an example.
+	Inputs []Input
 	// DefaultInstanceType is SageMaker's name of the machine for a job that names none.
 	DefaultInstanceType string
 }

@@ -3,10 +3,12 @@
 package spec
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -70,6 +72,8 @@ type Dataset struct {
 	TFDSName string
 	// Labels are the classes in the order of their numbers.
 	Labels []string
+	// Inputs are the features that the recipe reads, by hyperparameter.
+	Inputs map[string]string
 	// DownloadBytes is the size of the train and validation splits, which File mode copies to the job's disk.
 	DownloadBytes int64
 }
@@ -112,6 +116,7 @@ func IsReservedChannel(name string) bool {
 // Build makes the request and gives its hash, which is in the tag TagHash. It fails with an Error.
 func Build(job Job) (*sagemaker.CreateTrainingJobInput, string, error) {
 	hyperparameters := job.Recipe.Hyperparameters(job.Parameters)
+	maps.Copy(hyperparameters, job.Dataset.Inputs)
 	channels, inVPC, err := job.channels(hyperparameters)
 	if err != nil {
 		return nil, "", err
@@ -190,7 +195,7 @@ func (job *Job) channels(hyperparameters map[string]string) (channels []types.Ch
 	}
 	if len(labels) <= maxHyperparameterValue {
 		hyperparameters["labels"] = string(labels)
-	} else if err := fromDataset(labelsChannel, "label.labels.txt"); err != nil {
+	} else if err := fromDataset(labelsChannel, cmp.Or(hyperparameters[recipe.LabelFeature], "label")+".labels.txt"); err != nil {
 		return nil, false, err
 	}
 	for _, base := range job.Bases {

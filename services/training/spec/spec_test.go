@@ -152,6 +152,19 @@ func TestManyLabelsTravelInAChannel(t *testing.T) {
 	}
 }
 
+func TestFeaturesOfOtherNamesAreTold(t *testing.T) {
+	job := example()
+	job.Dataset.Inputs = map[string]string{recipe.LabelFeature: "kind"}
+	for i := range 500 {
+		job.Dataset.Labels = append(job.Dataset.Labels, fmt.Sprintf("class-%d", i))
+	}
+	input := build(t, job)
+	last := input.InputDataConfig[len(input.InputDataConfig)-1]
+	if input.HyperParameters["label_feature"] != "kind" || *last.DataSource.S3DataSource.S3Uri != "s3://bucket/datasets/p/digits/1/kind.labels.txt" {
+		t.Errorf("hyperparameters %v, labels in %s", input.HyperParameters, *last.DataSource.S3DataSource.S3Uri)
+	}
+}
+
 func TestBuildKeepsToTheLimits(t *testing.T) {
 	s3, err := spec.S3Prefix("s3://elsewhere/base/")
 	if err != nil {

@@ -22,13 +22,15 @@ from trainyard_trainer import export, images, shards
 from trainyard_trainer.checkpoint import Checkpoints
 from trainyard_trainer.container import JobError
 from trainyard_trainer.evaluation import Tally
-from trainyard_trainer.images import Shape, Source
-from trainyard_trainer.parameters import Choice, Names, Number, Switch, Whole
+from trainyard_trainer.images import Features, Shape, Source
+from trainyard_trainer.parameters import Choice, Names, Number, Switch, Text, Whole
 from trainyard_trainer.recipes import Job
 from trainyard_trainer.training import Loop, Outcome, Plan
 
 PARAMETERS = (
     Names("labels"),
+    Text("image_feature", "image"),
+    Text("label_feature", "label"),
     Whole("epochs", 5, 1, 1000),
     Whole("batch_size", 64, 1, 4096),
     Number("learning_rate", 0.004, 1e-6, 1.0),
@@ -80,11 +82,12 @@ def _open_data(job: Job) -> _Data:
     for name in ("train", "validation"):
         if name not in channels:
             raise JobError(f"the job has no channel {name}: add it, with the shards of that split")
-    labels = job.parameters["labels"] or _labels_in(channels)
+    features = Features(job.parameters["image_feature"], job.parameters["label_feature"])
+    labels = job.parameters["labels"] or _labels_in(channels, features.label)
     if len(labels) < 2:
         raise JobError(f"the dataset has the class {labels[0]} only: it takes two to tell apart")
-    train_source = images.open_source("train", channels["train"], labels)
-    validation = images.open_source("validation", channels["validation"], labels)
+    train_source = images.open_source("train", channels["train"], labels, features)
+    validation = images.open_source("validation", channels["validation"], labels, features)
     mix = job.parameters["mix"]
     names = [name for name in channels if name not in ("train", "validation", "labels")]
     bases = [images.open_base(name, channels[name], labels) for name in names] if mix else []
@@ -103,13 +106,13 @@ def _open_data(job: Job) -> _Data:
     return _Data(labels, (train_source, *bases), (1 - mix, *weights), validation, epoch_examples)
 
 
-def _labels_in(channels: dict[str, Path]) -> tuple[str, ...]:
+def _labels_in(channels: dict[str, Path], feature: str) -> tuple[str, ...]:
     for name in ("train", "labels"):
-        if name in channels and (labels := shards.read_labels(channels[name])):
+        if name in channels and (labels := shards.read_labels(channels[name], feature)):
             return labels
     raise JobError(
         "the class names are missing: set the parameter labels, or add a channel named labels "
-        "with the dataset's label.labels.txt"
+        f"with the dataset's {feature}.labels.txt"
     )
 
 

@@ -46,6 +46,7 @@ type Launcher struct {
 	Config       Config
 	Jobs         *job.Store
 	Ingest       Ingest
+	S3           S3
 	Recipes      recipe.Catalogue
 	BaseDatasets basedataset.List
 }
@@ -82,10 +83,10 @@ func (e *NotReadyError) Error() string {
 	return fmt.Sprintf("%s is %s, and only a READY version can be trained on: wait until its conversion has ended.", e.Name, e.State)
 }
 
-// UnavailableError tells that the ingest service didn't answer.
+// UnavailableError tells that the ingest service or S3 didn't answer.
 type UnavailableError struct{ Cause error }
 
-func (e *UnavailableError) Error() string { return "ingest: " + e.Cause.Error() }
+func (e *UnavailableError) Error() string { return e.Cause.Error() }
 
 func (e *UnavailableError) Unwrap() error { return e.Cause }
 
@@ -133,11 +134,16 @@ func (l *Launcher) Create(ctx context.Context, project string, request Request) 
 		return nil, err
 	}
 
+	inputs, err := l.inputs(ctx, version, chosen)
+	if err != nil {
+		return nil, err
+	}
+
 	id := job.NewID(time.Now())
 	described := spec.Job{
 		ID: id, Project: project, Recipe: chosen, Parameters: parameters,
 		Dataset: spec.Dataset{
-			URI: version.GetUri(), TFDSName: version.GetTfdsName(), Labels: labels, DownloadBytes: downloadBytes(version),
+			URI: version.GetUri(), TFDSName: version.GetTfdsName(), Labels: labels, Inputs: inputs, DownloadBytes: downloadBytes(version),
 		},
 		InstanceType: resources.InstanceType, InstanceCount: resources.InstanceCount,
 		VolumeSizeGB: resources.VolumeSizeGB, MaxRuntimeSeconds: resources.MaxRuntimeSeconds,
@@ -293,7 +299,7 @@ func (l *Launcher) getVersion(ctx context.Context, dataset, number string) (*ing
 	case codes.NotFound, codes.InvalidArgument: // A name that breaks ingest's rules names nothing.
 		return nil, errNoVersion
 	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
-		return nil, &UnavailableError{Cause: err}
+		return nil, &UnavailableError{Cause: fmt.Errorf("ingest: %w", err)}
 	}
 	return nil, fmt.Errorf("ingest: %w", err)
 }
