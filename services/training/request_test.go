@@ -23,6 +23,7 @@ func badRequests(t *testing.T, s *service) {
 	s.addVersion("packed", 1, ingestv1.Version_READY).Conversion = &ingestv1.ConversionOptions{Compression: ingestv1.ConversionOptions_GZIP}
 	s.putFeatures(s.addVersion("numbers", 1, ingestv1.Version_READY), "height", "Tensor", "kind", "ClassLabel")
 	s.putFeatures(s.addVersion("masks", 1, ingestv1.Version_READY), "photo", "Image", "mask", "Image", "kind", "ClassLabel")
+	s.putFeatures(s.addVersion("levels", 1, ingestv1.Version_READY), "image", "Image", "fine", "ClassLabel", "coarse", "ClassLabel")
 	number, text := structpb.NewNumberValue, structpb.NewStringValue
 	tests := map[string]struct {
 		change func(*trainingv1.TrainingJob)
@@ -96,11 +97,15 @@ func badRequests(t *testing.T, s *service) {
 		},
 		"no picture": {
 			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/numbers" },
-			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "hold no image, which recipes/image-classification needs; their features are height, kind",
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "hold no image of the kind Image, which recipes/image-classification needs; their features are height (Tensor), kind (ClassLabel)",
 		},
 		"several pictures": {
 			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/masks" },
 			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "mask, photo",
+		},
+		"several classes": {
+			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/levels" },
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "coarse, fine. Upload the data again with the one to train on named \"label\", or choose it as the label column",
 		},
 		"compressed shards": {
 			func(j *trainingv1.TrainingJob) { j.DatasetVersion = "datasets/packed" },

@@ -45,7 +45,7 @@ func toStatus(err error) error {
 		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "CloudWatch Logs does not answer now; try again.")
 	case errors.As(err, &noIngest):
 		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE,
-			"The ingest service, which knows the datasets, does not answer now; try again.")
+			"The ingest service or S3, which have the datasets, do not answer now; try again.")
 	case errors.As(err, &limit) && limit.Field != "":
 		return apierror.New(codes.InvalidArgument, errorsv1.ErrorReason_LIMIT_EXCEEDED, limit.Message, "field", "training_job."+limit.Field)
 	}

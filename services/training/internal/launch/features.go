@@ -35,6 +35,7 @@ func (l *Launcher) inputs(ctx context.Context, v *ingestv1.Version, chosen *reci
 		return nil, err
 	}
 	names := make(map[string]string, len(chosen.Inputs))
+	column := v.GetConversion().GetLabelColumn()
 	for _, input := range chosen.Inputs {
 		var fit []string
 		for _, name := range slices.Sorted(maps.Keys(classes)) {
@@ -43,21 +44,35 @@ func (l *Launcher) inputs(ctx context.Context, v *ingestv1.Version, chosen *reci
 			}
 		}
 		switch {
+		case input.Parameter == recipe.LabelFeature && slices.Contains(fit, column):
+			names[input.Parameter] = column
 		case slices.Contains(fit, input.Default):
 			// The training program reads it unless it is told otherwise.
 		case len(fit) == 1:
 			names[input.Parameter] = fit[0]
 		case len(fit) > 1:
 			return nil, &FieldError{Field: "training_job.dataset_version", Message: fmt.Sprintf(
-				"%s has several features that may be the %s: %s. Name the one to train on %q and upload the data again.",
-				v.GetName(), input.Default, listed(fit), input.Default)}
+				"%s has several features that may be the %s: %s. Upload the data again with the one to train on named %q%s.",
+				v.GetName(), input.Default, listed(fit), input.Default, orChosen(input))}
 		default:
+			var have []string
+			for _, name := range slices.Sorted(maps.Keys(classes)) {
+				have = append(have, fmt.Sprintf("%s (%s)", name, classes[name][strings.LastIndexByte(classes[name], '.')+1:]))
+			}
 			return nil, &FieldError{Field: "training_job.dataset_version", Message: fmt.Sprintf(
-				"The examples of %s hold no %s, which recipes/%s needs; their features are %s. Choose another dataset.",
-				v.GetName(), input.Default, chosen.ID, listed(slices.Sorted(maps.Keys(classes))))}
+				"The examples of %s hold no %s of the kind %s, which recipes/%s needs; their features are %s. Choose another dataset.",
+				v.GetName(), input.Default, input.Class, chosen.ID, listed(have))}
 		}
 	}
 	return names, nil
+}
+
+// orChosen says how else an input is told among several features.
+func orChosen(input recipe.Input) string {
+	if input.Parameter == recipe.LabelFeature {
+		return ", or choose it as the label column"
+	}
+	return ""
 }
 
 // features gives the TensorFlow Datasets class of each feature of a version.
