@@ -315,7 +315,7 @@ func TestConversionsThatFail(t *testing.T) {
 		{"nested archive", zipOf(t, zip.Store, []member{{"42.zip", []byte("PK")}}), usual, reject.UnknownFormat, "unpack them"},
 		{"a page that is called a zip", []byte("<!doctype html>"), with(func(o *convert.Options) { o.FileName = "photos.zip" }), reject.UnknownFormat, "no such container"},
 		{"an Office document", zipOf(t, zip.Store, append(pictures(t, "word/", 2, 5), member{"[Content_Types].xml", nil})), usual, reject.UnsupportedContainer, "CSV"},
-		{"another format than it is", zipOf(t, zip.Store, pictures(t, "", 2, 5)), with(func(o *convert.Options) { o.Format = "coco" }), reject.NoAnnotation, "read as image-folder if no format is chosen"},
+		{"another format than it is", zipOf(t, zip.Store, pictures(t, "", 2, 5)), with(func(o *convert.Options) { o.Format = "coco" }), reject.NoAnnotation, "Without a format being chosen, the upload is read as image-folder"},
 		{"a column of what has none", zipOf(t, zip.Store, pictures(t, "", 2, 5)), with(func(o *convert.Options) { o.LabelColumn = "kind" }), reject.InvalidOptions, "names of the folders"},
 		{"one class", zipOf(t, zip.Store, pictures(t, "", 1, 5)), usual, reject.TooFewClasses, "class00"},
 		{"one class left", zipOf(t, zip.Store, append(pictures(t, "", 1, 5), member{"other/1.png", []byte("\x89PNG")})), usual, reject.TooFewClasses, "other/1.png"},

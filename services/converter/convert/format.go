@@ -79,7 +79,7 @@ func (p *planner) explain(err error) error {
 	case reader == nil:
 		refused.Message += fmt.Sprintf(" Found: %s.", p.seen())
 	case choice.Name != p.opts.Format:
-		refused.Message += fmt.Sprintf(" Found: %s, which is read as %s if no format is chosen.", p.seen(), choice.Name)
+		refused.Message += fmt.Sprintf(" Found: %s. Without a format being chosen, the upload is read as %s.", p.seen(), choice.Name)
 	}
 	return err
 }

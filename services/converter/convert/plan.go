@@ -249,7 +249,7 @@ func (p *planner) indexRecords(plan *Plan) (err error) {
 			p.opts.LabelColumn, f.Name, f.Labels)
 	}
 	opts := p.opts.forFormats()
-	opts.Scratch = p.scratch
+	opts.Scratch, opts.TooManyBad = p.scratch, p.opts.tooManyBad
 	p.index, err = p.reader.Index(p.ctx, p, opts, p)
 	var file *reject.File
 	if errors.As(err, &file) { // of a file without which there is no dataset

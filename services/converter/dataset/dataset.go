@@ -190,7 +190,9 @@ const (
 type Options struct {
 	Validation  ValidationMode
 	LabelColumn string // the column that holds the label, of formats with columns; "" leaves it to the format
-	Scratch     string // a folder for what Index can't hold in memory, in files that go with the process; "" is the system's
+	// TooManyBad tells whether so many bad records of all are more than the user tolerates, for Index where damage hides how many are lost; nil tolerates any.
+	TooManyBad func(bad, all int64) bool
+	Scratch    string // a folder for what Index can't hold in memory, in files that go with the process; "" is the system's
 }
 
 // Match says how well a format fits an upload.

@@ -46,6 +46,9 @@ type indexer struct {
 	run      []row // the records of the last block
 	total    int64
 	bytes    int64
+
+	lost    int64  // bytes that lie behind damage
+	damaged string // the last file that has such
 }
 
 // Index implements dataset.Reader. It reads every record and checks both of its checksums.
@@ -86,6 +89,12 @@ func (Reader) Index(ctx context.Context, files dataset.Files, opts dataset.Optio
 	if x.total == 0 {
 		return dataset.Index{}, reject.New(reject.NoExamples,
 			"No record of the TFRecord files can become an example. Expected: %s", Reader{}.Format().Description)
+	}
+	// One row is told of each file that breaks off, whatever number of them went with it.
+	if lost := x.lost / (x.bytes / x.total); opts.TooManyBad != nil && opts.TooManyBad(lost, lost+x.total) {
+		return dataset.Index{}, reject.New(reject.TooManyBadFiles,
+			"%d bytes, about %d records, lie behind damage such as that in %q and can't be found, which is more than max_bad_fraction allows. The files may have been cut short on their way: compare their sizes, and upload them again.",
+			x.lost, lost, x.damaged)
 	}
 	return x.settle()
 }
@@ -200,6 +209,7 @@ func (x *indexer) scan(ctx context.Context, file int, key string, split dataset.
 		}
 		if end != nil {
 			x.listener.LeaveOutRow(file, number, end.reason, end.problem)
+			x.lost, x.damaged = x.lost+s.size-s.at, x.files.At(file).Path
 			return nil
 		}
 		sig, label := x.check(&rec)

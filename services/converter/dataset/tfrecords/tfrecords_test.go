@@ -3,6 +3,7 @@ package tfrecords_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
 	"image/png"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/trainyard/trainyard/services/converter/dataset/datasettest"
 	"github.com/trainyard/trainyard/services/converter/dataset/tfrecords"
 	"github.com/trainyard/trainyard/services/converter/reject"
+	"github.com/trainyard/trainyard/services/converter/table/tabletest"
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
 )
 
@@ -48,6 +50,24 @@ const features = `{"pythonClassName": "tensorflow_datasets.core.features.feature
   "pythonClassName": "tensorflow_datasets.core.features.features_dict.FeaturesDict", "featuresDict": {"features": {
     "bbox": {"pythonClassName": "tensorflow_datasets.core.features.bounding_boxes.BBoxFeature", "boundingBox": {"shape": {"dimensions": ["4"]}, "dtype": "float32"}}}}}}},
 "x": {"pythonClassName": "tensorflow_datasets.core.features.tensor_feature.Tensor", "tensor": {"shape": {"dimensions": ["2"]}, "dtype": "float32", "encoding": "none"}}}}}`
+
+func TestMuchLostBehindDamageIsRefused(t *testing.T) {
+	records := make([][]byte, 100)
+	for i := range records {
+		records[i] = example(tfrecord.Int64("x", int64(i)))
+	}
+	data := framed(records...)
+	size := len(data) / 100
+	tooMany := func(bad, all int64) bool { return bad > 10 && bad*100 > all }
+	for kept, refused := range map[int]bool{50: true, 95: false} {
+		broken := flipped(data, kept*size) // a record's length
+		_, _, err := tabletest.Index(t, tfrecords.Reader{}, dataset.Options{TooManyBad: tooMany}, datasettest.File{Path: "a.tfrecord", Data: broken})
+		var r *reject.Error
+		if (err != nil) != refused || refused && (!errors.As(err, &r) || r.Reason != reject.TooManyBadFiles) {
+			t.Errorf("%d of 100 records kept: %v", kept, err)
+		}
+	}
+}
 
 func TestConformance(t *testing.T) {
 	picture := pngOf(t)
