@@ -89,7 +89,7 @@ func Open(dir string) (*Source, error) {
 		return nil, err
 	}
 	if len(s.files) == 0 {
-		return nil, fmt.Errorf("%s holds no files; expected one folder a class with images in it", dir)
+		return nil, fmt.Errorf("%s holds no files; expected a dataset, such as one folder a class with images in it", dir)
 	}
 	sort.Slice(s.files, func(i, j int) bool { return s.files[i].name < s.files[j].name })
 	at := int64(0)

@@ -92,7 +92,7 @@ func (Reader) Detect(_ context.Context, files dataset.Files) (dataset.Match, err
 // Index implements dataset.Reader. It reads the heads of all files, in order, because one type of samples has to serve for all.
 func (Reader) Index(ctx context.Context, files dataset.Files, _ dataset.Options, found dataset.Listener) (dataset.Index, error) {
 	layout := folder.Find(files, isData)
-	classes, err := layout.Classes(files, isRead, "put the sounds of each class into a folder of its own, for example yes/1.wav and no/1.wav.")
+	classes, err := layout.Classes(files, isRead, "put the sounds of each class, as WAV or FLAC, into a folder of its own, for example yes/1.wav and no/1.wav.")
 	if err != nil {
 		return dataset.Index{}, err
 	}

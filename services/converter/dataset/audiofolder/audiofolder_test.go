@@ -193,7 +193,7 @@ func TestNoClassFolders(t *testing.T) {
 	_, err := audiofolder.Reader{}.Index(t.Context(), upload{{Path: "1.wav", Data: wav(1, 1, 8000, 16, 1, 0)}}, dataset.Options{}, &records{})
 	var rejected *reject.Error
 	if !errors.As(err, &rejected) || rejected.Reason != reject.TooFewClasses ||
-		rejected.Message != "The archive has no class folder; at least two classes are needed. To mend it, put the sounds of each class into a folder of its own, for example yes/1.wav and no/1.wav." {
+		rejected.Message != "The archive has no class folder; at least two classes are needed. To mend it, put the sounds of each class, as WAV or FLAC, into a folder of its own, for example yes/1.wav and no/1.wav." {
 		t.Errorf("got %v", err)
 	}
 }

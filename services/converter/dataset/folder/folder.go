@@ -151,15 +151,21 @@ func (l Layout) Classes(files dataset.Files, isRead func(path string) bool, expe
 	}
 	slices.Sort(classes)
 	if len(classes) < 2 {
-		return nil, tooFew(classes, expected)
+		return nil, l.tooFew(files, isRead, classes, expected)
 	}
 	return classes, nil
 }
 
-func tooFew(classes []string, expected string) error {
+func (l Layout) tooFew(files dataset.Files, isRead func(path string) bool, classes []string, expected string) error {
 	found := "no class folder"
 	if len(classes) == 1 {
 		found = fmt.Sprintf("only one class folder, %q", classes[0])
+	}
+	for i := range files.Len() {
+		if p := files.At(i).Path; l.isData(p) && !isRead(p) {
+			found += fmt.Sprintf(" with files that are read (files such as %q are not)", p)
+			break
+		}
 	}
 	return reject.New(reject.TooFewClasses, "The archive has %s; at least two classes are needed. To mend it, %s", found, expected)
 }

@@ -73,7 +73,7 @@ func (Reader) Detect(_ context.Context, files dataset.Files) (dataset.Match, err
 // Index implements dataset.Reader.
 func (Reader) Index(ctx context.Context, files dataset.Files, _ dataset.Options, found dataset.Listener) (dataset.Index, error) {
 	layout := folder.Find(files, isData)
-	classes, err := layout.Classes(files, isRead, "put the images of each class into a folder of its own, for example cats/1.jpg and dogs/1.jpg.")
+	classes, err := layout.Classes(files, isRead, "put the images of each class, as JPEG, PNG, GIF, BMP, WebP or TIFF, into a folder of its own, for example cats/1.jpg and dogs/1.jpg.")
 	if err != nil {
 		return dataset.Index{}, err
 	}

@@ -136,6 +136,7 @@ func TestIndexRejects(t *testing.T) {
 		{"one class", paths{"zero/1.png", "zero/2.png"}, reject.TooFewClasses, `only one class folder, "zero"`},
 		{"one class, wrapped", paths{"digits/zero/1.png", "digits/zero/2.png"}, reject.TooFewClasses, "cats/1.jpg"},
 		{"no folders", paths{"1.png", "2.png"}, reject.TooFewClasses, "no class folder"},
+		{"no kind that is read", paths{"a/1.heic", "b/2.heic"}, reject.TooFewClasses, `files such as "a/1.heic" are not`},
 		{"classes that differ in case", paths{"Cat/1.png", "cat/2.png", "dog/1.png"}, reject.DuplicateClasses, "Cat"},
 		{"classes that differ in Unicode form", paths{"caf\u00e9/1.png", "cafe\u0301/2.png"}, reject.DuplicateClasses, "accent"},
 		{"a class that ends with a space", paths{"cat /1.png", "dog/1.png"}, reject.InvalidClassName, "cat "},
