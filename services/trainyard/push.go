@@ -21,6 +21,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
+	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
@@ -89,6 +90,9 @@ func (c *pushCommand) Run(ctx context.Context) error {
 }
 
 func (c *pushCommand) push(ctx context.Context, api *client.Client, out *output) error {
+	if err := checkFormat(ctx, api, c.Format); err != nil {
+		return err
+	}
 	source, name, err := openSource(c.Path)
 	if err != nil {
 		return err
@@ -114,6 +118,26 @@ func (c *pushCommand) push(ctx context.Context, api *client.Client, out *output)
 		return nil
 	}
 	return c.wait(ctx, api, version, out)
+}
+
+// checkFormat refuses a format that there isn't, before anything is uploaded for it.
+func checkFormat(ctx context.Context, api *client.Client, format string) error {
+	if format == "" {
+		return nil
+	}
+	var formats converterv1.ListFormatsResponse
+	if err := api.Get(ctx, "/v1/formats", nil, &formats); err != nil {
+		return err
+	}
+	var names []string
+	for _, f := range formats.GetFormats() {
+		name := strings.TrimPrefix(f.GetName(), "formats/")
+		if name == format {
+			return nil
+		}
+		names = append(names, name)
+	}
+	return fmt.Errorf("there is no format %q; there are: %s", format, strings.Join(names, ", "))
 }
 
 func (c *pushCommand) options() *ingestv1.ConversionOptions {

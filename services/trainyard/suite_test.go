@@ -110,6 +110,13 @@ func TestMainJob(t *testing.T) {
 		t.Fatalf("%v: %v", err, version)
 	}
 
+	if err := checkFormat(ctx, api, "image-folder"); err != nil {
+		t.Error(err)
+	}
+	if err := checkFormat(ctx, api, "images"); err == nil || !strings.Contains(err.Error(), "image-folder") {
+		t.Errorf("a format that there isn't: %v", err)
+	}
+
 	// Train on both datasets.
 	job := &trainingv1.TrainingJob{
 		Recipe: "recipes/image-classification", DatasetVersion: "datasets/digits", BaseDatasets: []string{"baseDatasets/mnist"},
