@@ -126,16 +126,22 @@ func TestReplicasShareTheWork(t *testing.T) {
 	var manifest convert.Manifest
 	check(t, json.Unmarshal(s.object(s.prefix(name)+convert.ManifestName), &manifest))
 	var examples int64
-	named := map[string]bool{}
+	named, indexes := map[string]bool{}, map[string]bool{}
 	for _, shard := range manifest.Shards {
 		if sum := sha256.Sum256(s.object(s.prefix(name) + shard.Name)); hex.EncodeToString(sum[:]) != shard.SHA256 || named[shard.Name] {
 			t.Errorf("%s: not the bytes that the manifest names, or named twice", shard.Name)
 		}
 		named[shard.Name] = true
+		if index := shard.Index; index.Name != "" {
+			if sum := sha256.Sum256(s.object(s.prefix(name) + index.Name)); hex.EncodeToString(sum[:]) != index.SHA256 {
+				t.Errorf("%s: not the bytes that the manifest names", index.Name)
+			}
+			indexes[index.Name] = true
+		}
 		examples += shard.Examples
 	}
 	for _, key := range s.keys(name) {
-		if strings.Contains(key, ".tfrecord-") && !named[key] {
+		if strings.Contains(key, ".tfrecord-") && !named[key] && !indexes[key] {
 			t.Errorf("%s isn't in the manifest", key)
 		}
 	}

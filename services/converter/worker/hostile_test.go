@@ -236,7 +236,7 @@ func TestHostileUploads(t *testing.T) {
 				t.Errorf("left out %v, want %s", left, a.left)
 			}
 			datasettest.InTime(t, took)
-			if grew > growth {
+			if grew > growth && !datasettest.RaceDetector { // It keeps books of the upload itself.
 				t.Errorf("the parent grew by %d MiB", grew>>20)
 			}
 		})
