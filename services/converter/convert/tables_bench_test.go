@@ -159,9 +159,6 @@ func (s *tableSums) add(id int64, price float64, text string) {
 	s.texts += uint64(crc32.Update(sum, crc32.IEEETable, []byte(text)))
 }
 
-// errEnough ends a table.
-var errEnough = errors.New("enough rows")
-
 // writeTable writes rows until the file is as long as it should be.
 func writeTable(b *testing.B, name string, write func(io.Writer, func() *benchRow) error) tableSums {
 	size := int64(1 << 30)

@@ -35,9 +35,15 @@ cols = {
     "text": pa.array(maybe([f"text {i} é" for i in range(n)])),
     "binary": pa.array([bytes([i]) * (i % 5) for i in range(n)], pa.binary()),
     "fixed": pa.array([bytes([65 + i % 26]) * 4 for i in range(n)], pa.binary(4)),
-    "decimal": pa.array([decimal.Decimal(-25 * i) / 100 for i in range(n)], pa.decimal128(30, 2)),
-    "date": pa.array([dt.date(1960, 1, 1) + dt.timedelta(days=400 * i) for i in range(n)]),
-    "nanos": pa.array([1_000_500 * i - 5_000_001 for i in range(n)], pa.timestamp("ns")),
+    "decimal": pa.array(
+        [decimal.Decimal(-25 * i) / 100 for i in range(n)], pa.decimal128(30, 2)
+    ),
+    "date": pa.array(
+        [dt.date(1960, 1, 1) + dt.timedelta(days=400 * i) for i in range(n)]
+    ),
+    "nanos": pa.array(
+        [1_000_500 * i - 5_000_001 for i in range(n)], pa.timestamp("ns")
+    ),
     "millis": pa.array([1_001 * i - 500 for i in range(n)], pa.timestamp("ms", "UTC")),
     "list": pa.array(
         maybe([[None if j == 2 else j for j in range(i % 4)] for i in range(n)]),
@@ -47,17 +53,27 @@ cols = {
         [[[float(k) for k in range(j)] for j in range(i % 4)] for i in range(n)],
         pa.list_(pa.list_(pa.float32())),
     ),
-    "fixed list": pa.array([[float(i), 2.0, 3.0] for i in range(n)], pa.list_(pa.float32(), 3)),
+    "fixed list": pa.array(
+        [[float(i), 2.0, 3.0] for i in range(n)], pa.list_(pa.float32(), 3)
+    ),
     "struct": pa.array(
         maybe([{"a": i, "b": {"c": f"s{i}"}} for i in range(n)]),
         pa.struct([("a", pa.int32()), ("b", pa.struct([("c", pa.string())]))]),
     ),
     "objects": pa.array(
-        [[{"box": [float(j)] * 4, "tags": ["x"] * j} for j in range(i % 3)] for i in range(n)],
-        pa.list_(pa.struct([("box", pa.list_(pa.float32())), ("tags", pa.list_(pa.string()))])),
+        [
+            [{"box": [float(j)] * 4, "tags": ["x"] * j} for j in range(i % 3)]
+            for i in range(n)
+        ],
+        pa.list_(
+            pa.struct(
+                [("box", pa.list_(pa.float32())), ("tags", pa.list_(pa.string()))]
+            )
+        ),
     ),
     "map": pa.array(
-        [[(f"k{j}", j) for j in range(i % 3)] for i in range(n)], pa.map_(pa.string(), pa.int32())
+        [[(f"k{j}", j) for j in range(i % 3)] for i in range(n)],
+        pa.map_(pa.string(), pa.int32()),
     ),
 }
 t = pa.table(cols)
@@ -74,7 +90,13 @@ def w(name, **options):
     )
 
 
-w("snappy-v1", compression="snappy", data_page_version="1.0", data_page_size=64, write_batch_size=7)
+w(
+    "snappy-v1",
+    compression="snappy",
+    data_page_version="1.0",
+    data_page_size=64,
+    write_batch_size=7,
+)
 w(
     "zstd-v2",
     compression="zstd",
