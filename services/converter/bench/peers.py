@@ -8,6 +8,9 @@ draws splits and hashes its shards besides. A peer runs in a process of its own,
 starts behind its imports; convert-local's covers its whole process. All outputs are read back and
 compared with the zip first. The figures are medians of pairs. TMPDIR says where the files lie, and
 BENCH_MB makes the zip smaller.
+
+mosaicml-streaming's MDSWriter is not among the peers: it imports torch, of which PyPI has only the
+build for GPUs for Linux on x86-64, 3 GB with what it needs.
 """
 
 import contextlib
@@ -190,34 +193,11 @@ class ArrayRecord:
             reader.close()
 
 
-class MDS:
-    """mosaicml-streaming's MDSWriter. The lock lacks it: it imports torch, of 3 GB on PyPI."""
-
-    goal = 0.0
-    reader = "mds"
-
-    def __init__(self) -> None:
-        self.streaming = importlib.import_module("streaming")
-
-    def write(self, source: Path, out: Path) -> None:
-        columns = {"image": "bytes", "label": "int", "filename": "str"}
-        with self.streaming.MDSWriter(
-            out=str(out), columns=columns, size_limit=SHARD_BYTES
-        ) as writer:
-            for name, label, data in images(source):
-                writer.write({"image": data, "label": label, "filename": name})
-
-    def read(self, out: Path) -> Iterator[Image]:
-        for sample in self.streaming.LocalDataset(str(out)):
-            yield sample["filename"], sample["label"], sample["image"]
-
-
 PEERS = {
     "tensorflow_loop": TensorFlow,
     "tfrecord": TFRecord,
     "webdataset": WebDataset,
     "array_record": ArrayRecord,
-    "mds": MDS,
 }
 
 
@@ -332,9 +312,6 @@ def main(convert_local: str) -> None:
             count = child("verify", "tensorflow_loop", str(source), str(out))["images"]
         print(f"  convert-local: {count} images in {source.stat().st_size >> 20} MiB verified")
         for name in PEERS:
-            if name == "mds" and importlib.util.find_spec("streaming") is None:
-                print("  mds is left out: mosaicml-streaming is not installed")
-                continue
             measure(name, convert_local, source, out)
 
 
