@@ -13,6 +13,8 @@ run_go() {
 	step "go test -race"
 	(cd services && "$root/scripts/with-postgres.sh" go test -race -timeout 15m ./...)
 	(cd gen && go build ./...)
+	step "hostile uploads, whose time and memory say nothing under the race detector"
+	(cd services && go test -count=1 -timeout 10m -run Hostile ./converter/...)
 }
 
 # Every parser of what strangers send, for a moment; make fuzz does it for longer.

@@ -139,7 +139,7 @@ func open(t *testing.T, src source.Source, limits archive.Limits) (*archive.List
 // that are entries of an archive are left out by the formats, twins by the plan.
 func TestHostileUploads(t *testing.T) {
 	if underRaceDetector() {
-		t.Skip("time and memory are measured, and the race detector takes many times of both")
+		t.Skip("time and memory are measured, and the race detector takes many times of both; scripts/test.sh runs this without it")
 	}
 	for _, a := range attacks(t) {
 		t.Run(a.name, func(t *testing.T) {
