@@ -178,10 +178,8 @@ func (r *runner) encode(ctx context.Context) error {
 			w := &worker{runner: r, encoder: encoder}
 			w.body.unpacker = &w.unpacker
 			for b := range windows[i] {
-				for _, s := range mine[i] {
-					if err := w.encode(ctx, b, s); err != nil {
-						return err
-					}
+				if err := w.encode(ctx, b, mine[i]); err != nil {
+					return err
 				}
 				if b.users.Add(-1) == 0 {
 					r.bytes.Add(b.gaps)
@@ -244,12 +242,19 @@ type worker struct {
 	*runner
 	encoder  dataset.Encoder
 	unpacker archive.Unpacker
-	buf      []byte
+	lanes    [2]lane
 	extent   []byte // of the record at hand, if it isn't in the window
 	body     body   // of the record at hand
 
 	made, read int64 // examples and bytes that progress doesn't know of yet
 	ahead      int   // see windowBuffer.touch
+}
+
+// lane is a shard that a worker writes to. It writes to two in turn, because two are hashed in half the time.
+type lane struct {
+	shard   *shard
+	records []int32 // of the window that are still to be written
+	buf     []byte  // records that are still to be hashed and written
 }
 
 // body is the data of the record at hand.
@@ -326,18 +331,41 @@ func (b *body) Part(i int) (string, []byte, error) {
 	return e.Path, b.buf, err
 }
 
-// encode writes the records of a window that belong to a shard.
-func (w *worker) encode(ctx context.Context, b *windowBuffer, shardIndex int) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s := w.shards[shardIndex]
-	mine := b.records[shardIndex]
-	for n, i := range mine {
-		if n%rowsAhead == 0 {
-			w.ahead += b.touch(mine[n:min(n+rowsAhead, len(mine))])
+// encode writes the records of a window that belong to some shards.
+func (w *worker) encode(ctx context.Context, b *windowBuffer, shards []int) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		ref := &b.refs[i]
+		written := false
+		for i := range w.lanes {
+			l := &w.lanes[i]
+			for len(l.records) == 0 && len(shards) > 0 {
+				l.shard, l.records = w.shards[shards[0]], b.records[shards[0]]
+				shards = shards[1:]
+			}
+			if err := w.fill(ctx, b, l); err != nil {
+				return err
+			}
+			written = written || len(l.buf) > 0
+		}
+		if err := w.flush(); err != nil {
+			return err
+		}
+		if !written && len(shards) == 0 {
+			return nil
+		}
+	}
+}
+
+// fill encodes records of a window until a lane's buffer is full.
+func (w *worker) fill(ctx context.Context, b *windowBuffer, l *lane) error {
+	for n := 0; len(l.records) > 0 && len(l.buf) < flushBytes; n++ {
+		if n%rowsAhead == 0 {
+			w.ahead += b.touch(l.records[:min(rowsAhead, len(l.records))])
+		}
+		ref := &b.refs[l.records[0]]
+		l.records = l.records[1:]
 		c := &b.chunks[ref.chunk]
 		rec := &c.records[ref.record]
 		item := dataset.Item{Path: rec.entry.Path, Label: int(rec.label), Meta: rec.meta}
@@ -351,42 +379,37 @@ func (w *worker) encode(ctx context.Context, b *windowBuffer, shardIndex int) er
 				return err
 			}
 		}
-		if err := w.encodeOne(s, item); err != nil {
+		if err := w.encodeOne(l, item); err != nil {
 			return err
 		}
-		if len(w.buf) >= flushBytes {
-			if err := w.flush(s); err != nil {
-				return err
-			}
-		}
 	}
-	return w.flush(s)
+	return nil
 }
 
-// encodeOne writes the record that w.body holds.
-func (w *worker) encodeOne(s *shard, item dataset.Item) error {
-	rec, start := w.body.record, len(w.buf)
+// encodeOne encodes the record that w.body holds.
+func (w *worker) encodeOne(l *lane, item dataset.Item) error {
+	s, rec, start := l.shard, w.body.record, len(l.buf)
 	if rec.rows > 0 {
 		w.read += int64(len(w.body.row))
 	} else {
 		w.read += rec.extent()
 	}
 	var err error
-	w.buf, err = w.encoder.Encode(tfrecord.Begin(w.buf), item, &w.body, &s.stats)
+	l.buf, err = w.encoder.Encode(tfrecord.Begin(l.buf), item, &w.body, &s.stats)
 	labels := s.stats.TakeLabels()
 	if err != nil {
 		var left *reject.File
 		if errors.As(err, &left) {
-			w.buf = w.buf[:start]
+			l.buf = l.buf[:start]
 			return w.leaveOut(s, item, rec, left)
 		}
 		return fmt.Errorf("encode %q: %w", item.Path, err)
 	}
-	w.buf = tfrecord.End(w.buf, start)
+	l.buf = tfrecord.End(l.buf, start)
 	if w.body.seen>>(64-w.Plan.HashShift) == 0 {
 		s.hashes = binary.LittleEndian.AppendUint64(s.hashes, w.body.seen)
 	}
-	size := int64(len(w.buf)-start) - tfrecord.Overhead
+	size := int64(len(l.buf)-start) - tfrecord.Overhead
 	if s.index != nil {
 		if err := s.index.Add(size, labels); err != nil {
 			return err
@@ -437,14 +460,19 @@ func (w *worker) extentOf(ctx context.Context, c *taskChunk, rec *taskRecord) ([
 	return w.extent, w.Source.ReadAt(ctx, w.extent, c.off+rec.entry.Offset)
 }
 
-func (w *worker) flush(s *shard) error {
+// flush hashes and writes what the lanes hold.
+func (w *worker) flush() error {
 	w.examples.Add(w.made)
 	w.bytes.Add(w.read)
 	w.made, w.read = 0, 0
-	err := s.write(w.buf)
-	w.buf = w.buf[:0]
-	if cap(w.buf) > keepBytes {
-		w.buf = nil
+	x, y := &w.lanes[0], &w.lanes[1]
+	err := writeBoth(x.shard, x.buf, y.shard, y.buf)
+	for i := range w.lanes {
+		l := &w.lanes[i]
+		l.buf = l.buf[:0]
+		if cap(l.buf) > keepBytes {
+			l.buf = nil
+		}
 	}
 	return err
 }
