@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
+	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trainyard/trainyard/services/converter/archive"
@@ -72,7 +72,7 @@ type TaskResult struct {
 type ShardResult struct {
 	Shard
 	Stats dataset.Stats `json:"stats"`
-	// Hashes are 8 bytes for each record whose hash is in the plan's sample, in order: the xxHash64 of its source data,
+	// Hashes are 8 bytes for each record whose hash is in the plan's sample, in order: the XXH3 of its source data,
 	// little-endian. They are how duplicates are found.
 	Hashes []byte `json:"hashes"`
 	// Files, Rows and Annotations are how many of the upload's are in the shard.
@@ -291,10 +291,10 @@ func (b *body) Fill(p []byte) error {
 func (b *body) note(p []byte) {
 	b.given++
 	if b.given == 1 {
-		b.seen = xxhash.Sum64(p)
+		b.seen = xxh3.Hash(p)
 		return
 	}
-	r := random(b.seen ^ xxhash.Sum64(p))
+	r := random(b.seen ^ xxh3.Hash(p))
 	b.seen = r.next()
 }
 

@@ -115,7 +115,7 @@ func jpegFrame(in *Info, segment []byte, progressive bool) *Problem {
 // zeros and restart markers belong to it.
 func skipEntropy(data []byte, pos int) int {
 	for {
-		i := bytes.IndexByte(data[min(pos, len(data)):], 0xff)
+		i := findFF(data[min(pos, len(data)):])
 		if i < 0 || pos+i+1 >= len(data) {
 			return len(data)
 		}
