@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -84,7 +83,7 @@ type ShardResult struct {
 const (
 	readsInFlight = 8         // chunks fetched at once
 	putsInFlight  = 4         // shards handed over at once
-	flushBytes    = 256 << 10 // of a worker's buffer: small enough to be hashed and written while it is in the cache
+	flushBytes    = 128 << 10 // of a worker's buffer: small enough to be hashed and written while it is in the cache
 	keepBytes     = 2 << 20   // a worker's buffer that a large record has made larger than this is given back
 	progressEvery = 250 * time.Millisecond
 )
@@ -163,64 +162,32 @@ func (r *runner) run(ctx context.Context) (*TaskResult, error) {
 // encode reads all windows and encodes their records.
 func (r *runner) encode(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	mine := r.shareOut()
-	windows := make([]chan *windowBuffer, len(mine))
 	free := make(chan *windowBuffer, 2)
 	free <- &windowBuffer{}
 	free <- &windowBuffer{}
-	for i := range mine {
-		windows[i] = make(chan *windowBuffer, 1)
+	turns := newTurns(ctx, len(r.shards))
+	workers := r.Workers
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	for range min(workers, len(r.shards)) {
 		group.Go(func() error {
 			encoder, err := r.reader.NewEncoder(r.Plan.Options.forFormats(), r.Plan.Index)
 			if err != nil {
 				return err
 			}
-			w := &worker{runner: r, encoder: encoder}
+			w := &worker{runner: r, encoder: encoder, turns: turns, free: free}
 			w.body.unpacker = &w.unpacker
-			for b := range windows[i] {
-				if err := w.encode(ctx, b, mine[i]); err != nil {
-					return err
-				}
-				if b.users.Add(-1) == 0 {
-					r.bytes.Add(b.gaps)
-					free <- b // never blocks: there are two buffers
-				}
-			}
-			return nil
+			// Two shards are hashed in half the time, but a worker without a shard does nothing.
+			w.lanes = make([]lane, min(2, max(1, len(r.shards)/workers)))
+			return w.encode(ctx)
 		})
 	}
 	group.Go(func() error {
-		defer func() {
-			for _, c := range windows {
-				close(c)
-			}
-		}()
-		return r.readWindows(ctx, free, windows)
+		defer turns.close()
+		return r.readWindows(ctx, free, turns)
 	})
 	return r.withFiles(group.Wait())
-}
-
-// shareOut gives each worker its shards, the largest first and always to the one with the least to do.
-func (r *runner) shareOut() [][]int {
-	workers := r.Workers
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	workers = min(workers, len(r.shards))
-	order := make([]int, len(r.shards))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return int(r.planned.Shards[b].Bytes - r.planned.Shards[a].Bytes)
-	})
-	mine, load := make([][]int, workers), make([]int64, workers)
-	for _, s := range order {
-		w := slices.Index(load, slices.Min(load))
-		mine[w] = append(mine[w], s)
-		load[w] += r.planned.Shards[s].Bytes + 1
-	}
-	return mine
 }
 
 // withFiles adds the files left out so far to a rejection that is about them.
@@ -242,7 +209,9 @@ type worker struct {
 	*runner
 	encoder  dataset.Encoder
 	unpacker archive.Unpacker
-	lanes    [2]lane
+	turns    *turns
+	free     chan *windowBuffer
+	lanes    []lane // one or two
 	extent   []byte // of the record at hand, if it isn't in the window
 	body     body   // of the record at hand
 
@@ -250,11 +219,12 @@ type worker struct {
 	ahead      int   // see windowBuffer.touch
 }
 
-// lane is a shard that a worker writes to. It writes to two in turn, because two are hashed in half the time.
+// lane is a turn that a worker has taken.
 type lane struct {
-	shard   *shard
-	records []int32 // of the window that are still to be written
-	buf     []byte  // records that are still to be hashed and written
+	turn
+	taken   bool
+	records []int32 // that are still to be encoded
+	buf     []byte  // what is still to be hashed and written
 }
 
 // body is the data of the record at hand.
@@ -331,35 +301,35 @@ func (b *body) Part(i int) (string, []byte, error) {
 	return e.Path, b.buf, err
 }
 
-// encode writes the records of a window that belong to some shards.
-func (w *worker) encode(ctx context.Context, b *windowBuffer, shards []int) error {
+// encode takes turns until there are none.
+func (w *worker) encode(ctx context.Context) error {
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		written := false
+		taken := false
 		for i := range w.lanes {
 			l := &w.lanes[i]
-			for len(l.records) == 0 && len(shards) > 0 {
-				l.shard, l.records = w.shards[shards[0]], b.records[shards[0]]
-				shards = shards[1:]
+			if !l.taken {
+				if l.turn, l.taken = w.turns.take(ctx, !taken && i == len(w.lanes)-1); !l.taken {
+					continue
+				}
+				l.records = l.window.records[l.shard]
 			}
-			if err := w.fill(ctx, b, l); err != nil {
+			taken = true
+			if err := w.fill(ctx, l); err != nil {
 				return err
 			}
-			written = written || len(l.buf) > 0
+		}
+		if err := ctx.Err(); err != nil || !taken {
+			return err
 		}
 		if err := w.flush(); err != nil {
 			return err
 		}
-		if !written && len(shards) == 0 {
-			return nil
-		}
 	}
 }
 
-// fill encodes records of a window until a lane's buffer is full.
-func (w *worker) fill(ctx context.Context, b *windowBuffer, l *lane) error {
+// fill encodes records until a lane's buffer is full.
+func (w *worker) fill(ctx context.Context, l *lane) error {
+	b := l.window
 	for n := 0; len(l.records) > 0 && len(l.buf) < flushBytes; n++ {
 		if n%rowsAhead == 0 {
 			w.ahead += b.touch(l.records[:min(rowsAhead, len(l.records))])
@@ -388,7 +358,7 @@ func (w *worker) fill(ctx context.Context, b *windowBuffer, l *lane) error {
 
 // encodeOne encodes the record that w.body holds.
 func (w *worker) encodeOne(l *lane, item dataset.Item) error {
-	s, rec, start := l.shard, w.body.record, len(l.buf)
+	s, rec, start := w.shards[l.shard], w.body.record, len(l.buf)
 	if rec.rows > 0 {
 		w.read += int64(len(w.body.row))
 	} else {
@@ -460,21 +430,39 @@ func (w *worker) extentOf(ctx context.Context, c *taskChunk, rec *taskRecord) ([
 	return w.extent, w.Source.ReadAt(ctx, w.extent, c.off+rec.entry.Offset)
 }
 
-// flush hashes and writes what the lanes hold.
+// flush hashes and writes what the lanes hold, and gives back the turns that are done.
 func (w *worker) flush() error {
 	w.examples.Add(w.made)
 	w.bytes.Add(w.read)
 	w.made, w.read = 0, 0
-	x, y := &w.lanes[0], &w.lanes[1]
-	err := writeBoth(x.shard, x.buf, y.shard, y.buf)
+	x, y := &w.lanes[0], &w.lanes[len(w.lanes)-1]
+	var err error
+	switch {
+	case x.taken && y.taken && x != y:
+		err = writeBoth(w.shards[x.shard], x.buf, w.shards[y.shard], y.buf)
+	case x.taken:
+		err = w.shards[x.shard].write(x.buf)
+	case y.taken:
+		err = w.shards[y.shard].write(y.buf)
+	}
+	if err != nil {
+		return err
+	}
 	for i := range w.lanes {
 		l := &w.lanes[i]
 		l.buf = l.buf[:0]
 		if cap(l.buf) > keepBytes {
 			l.buf = nil
 		}
+		if l.taken && len(l.records) == 0 {
+			l.taken = false
+			if w.turns.done(l.turn) {
+				w.bytes.Add(l.window.gaps)
+				w.free <- l.window // never blocks: there are two
+			}
+		}
 	}
-	return err
+	return nil
 }
 
 // reportProgress calls Progress now and then until the returned function is called.

@@ -46,9 +46,9 @@ func newShard(p *PlannedShard, dir string, compression Compression) (*shard, err
 	return s, nil
 }
 
-// writeBoth writes p to the shard s, and q to t. Hashing them together takes half the time. A shard that gets nothing may be nil.
+// writeBoth writes p to the shard s, and q to t. Hashing them together takes half the time.
 func writeBoth(s *shard, p []byte, t *shard, q []byte) error {
-	if len(p) == 0 || len(q) == 0 || s.gzip != nil || t.gzip != nil {
+	if s.gzip != nil || t.gzip != nil {
 		return errors.Join(s.write(p), t.write(q))
 	}
 	sha256x2.WriteBoth(s.sum, p, t.sum, q)

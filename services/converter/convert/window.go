@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,10 +16,11 @@ import (
 type windowBuffer struct {
 	data    []byte // nothing, if the source is near
 	chunks  []taskChunk
-	refs    []recordRef  // all records, shuffled
-	records [][]int32    // by shard, in the order of writing: indexes into refs
-	gaps    int64        // bytes that belong to no record, such as headers in a tar
-	users   atomic.Int32 // workers that aren't through with it
+	refs    []recordRef // all records, shuffled
+	records [][]int32   // by shard, in the order of writing: indexes into refs
+	gaps    int64       // bytes that belong to no record, such as headers in a tar
+	turns   []int       // shards whose turn nobody has taken yet; see turns, which guards it and open
+	open    int         // turns that aren't done
 }
 
 // recordRef is a record, or a row of a block.
@@ -30,9 +30,9 @@ type recordRef struct {
 	start, end    uint32 // of the row, within the chunk's data
 }
 
-// readWindows reads one window after the other into free buffers and passes each to all workers. The
+// readWindows reads one window after the other into free buffers and offers each to the workers. The
 // two buffers are the task's byte budget: reading is ahead by one window and no more.
-func (r *runner) readWindows(ctx context.Context, free chan *windowBuffer, out []chan *windowBuffer) error {
+func (r *runner) readWindows(ctx context.Context, free chan *windowBuffer, out *turns) error {
 	const shuffling = 2
 	bySplit := r.shardsBySplit()
 	rows := r.rowCutter()
@@ -56,13 +56,9 @@ func (r *runner) readWindows(ctx context.Context, free chan *windowBuffer, out [
 			return err
 		}
 		b.deal(&rng, bySplit, dealt, len(r.shards))
-		b.users.Store(int32(len(out))) //nolint:gosec // few
-		for _, c := range out {
-			select {
-			case c <- b:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		if !out.add(b) {
+			r.bytes.Add(b.gaps)
+			free <- b
 		}
 	}
 	return nil
