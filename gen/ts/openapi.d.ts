@@ -62,7 +62,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the files that were left out of a READY version, each with its reason. */
+        /** Lists what was left out of a READY version, or of one that FAILED because of it, each with its reason. */
         get: operations["ConverterService_ListRejections"];
         put?: never;
         post?: never;
@@ -665,6 +665,8 @@ export interface components {
             example?: string;
             /** @description The extensions of the files that hold its data, such as `.jpg`. */
             extensions?: string[];
+            /** @description What the labels are, such as "the names of the folders"; empty where a label column can be chosen. */
+            labels?: string;
             /** @description Resource name, `formats/{format}`. */
             name?: string;
         };
@@ -941,17 +943,17 @@ export interface components {
              */
             objectCount?: string;
         };
-        /** @description How the file is to be converted. Zero values mean the defaults. */
+        /** @description How the file is to be converted. Zero values mean the defaults, but for max_bad_fraction. */
         "trainyard.ingest.v1.ConversionOptions": {
             /** @description How shards are compressed. */
             compression?: components["schemas"]["trainyard.ingest.v1.ConversionOptions.Compression"];
-            /** @description A format's id to use instead of looking, see `/v1/formats`. */
+            /** @description A format's id to use instead of looking, one of `/v1/formats`. */
             format?: string;
             /** @description The column that holds the label, of formats with columns. Empty: a column named label, class, target or the like. */
             labelColumn?: string;
             /**
              * Format: double
-             * @description Largest share of bad files that is tolerated; 0 means 0.01.
+             * @description Largest share of bad files that is tolerated; ten are in any case. Not set means 0.01, 0 means that none is.
              */
             maxBadFraction?: number;
             /** @description What is made of the dataset besides its shards. */
@@ -1193,7 +1195,7 @@ export interface components {
             readonly progress?: components["schemas"]["trainyard.ingest.v1.ConversionProgress"];
             /**
              * Format: int32
-             * @description Files left out; their paths and reasons are in the report.
+             * @description Files, rows and annotations left out, see `/rejections`; set when READY, or FAILED because of them.
              */
             readonly rejectedCount?: number;
             /**
@@ -1219,7 +1221,10 @@ export interface components {
             readonly updateTime?: string;
             /** @description How to cut the file; set while UPLOADING. */
             readonly upload?: components["schemas"]["trainyard.ingest.v1.UploadPlan"];
-            /** @description Where the converted dataset lies, `s3://bucket/prefix/`; set when READY. */
+            /**
+             * @description Where the converted dataset lies, `s3://bucket/prefix/`; set when READY. Of a version that FAILED because of what it holds, where its
+             *     report.json lies.
+             */
             readonly uri?: string;
         };
         /**

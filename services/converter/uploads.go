@@ -210,7 +210,7 @@ func (u *unit) sendTasks(ctx context.Context, c tracker.Conversion, todo []int) 
 	return nil
 }
 
-// options turns what the user chose into the engine's options. Zero values mean the defaults.
+// options turns what the user chose into the engine's options. What isn't set means the default.
 func (u *unit) options(c tracker.Conversion, version *ingestv1.Version) (convert.Options, error) {
 	parts := strings.Split(version.GetName(), "/") // datasets/{d}/versions/{n}
 	number, err := strconv.Atoi(parts[len(parts)-1])
@@ -233,7 +233,7 @@ func (u *unit) options(c tracker.Conversion, version *ingestv1.Version) (convert
 		o.Compression = convert.GZIP
 	}
 	o.Package = chosen.GetPackage() == ingestv1.ConversionOptions_TAR
-	if chosen.GetMaxBadFraction() > 0 {
+	if chosen.MaxBadFraction != nil {
 		o.MaxBadFraction = chosen.GetMaxBadFraction()
 	}
 	return o, nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
@@ -14,6 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 var errorJSON = protojson.MarshalOptions{EmitUnpopulated: true}
@@ -60,7 +63,7 @@ func (u *Unit) publicStatus(r *http.Request, err error) *status.Status {
 	unavailable := errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE
 	switch st.Code() {
 	case codes.InvalidArgument:
-		return status.Convert(apierror.New(st.Code(), errorsv1.ErrorReason_FIELD_INVALID, explain(st.Message())))
+		return status.Convert(apierror.New(st.Code(), errorsv1.ErrorReason_FIELD_INVALID, explain(st.Message()), fieldOf(st.Message())...))
 	case codes.Unavailable:
 		u.log.Warn("a service is not reachable", zap.String("path", r.URL.Path), zap.Error(err))
 		return status.Convert(apierror.New(st.Code(), unavailable, "A part of Trainyard is not reachable now; try again in a moment."))
@@ -80,10 +83,41 @@ func (u *Unit) publicStatus(r *http.Request, err error) *status.Status {
 // The protobuf library parts "proto:" from the text by a space or, at random, by U+00A0.
 var protoError = regexp.MustCompile(`^proto:[ \x{a0}]*(?:syntax error )?(?:\(line (\d+):(\d+)\): )?(.*)$`)
 
+var fieldError = regexp.MustCompile(`invalid value for (\w+) field (\w+):`)
+
+// fieldOf is the fact that says which field the JSON decoder couldn't read, if it said.
+func fieldOf(message string) []string {
+	if m := fieldError.FindStringSubmatch(message); m != nil {
+		return []string{"field", m[2]}
+	}
+	return nil
+}
+
+// choices names the values of the enum that the JSON decoder couldn't read: its texts don't. Enums of one field name in several messages
+// differ, so all of their values are named.
+func choices(message string) string {
+	m := fieldError.FindStringSubmatch(message)
+	if m == nil || m[1] != "enum" {
+		return ""
+	}
+	var enums []string
+	protoregistry.GlobalTypes.RangeMessages(func(t protoreflect.MessageType) bool {
+		if field := t.Descriptor().Fields().ByJSONName(m[2]); field != nil && field.Enum() != nil && strings.HasPrefix(string(t.Descriptor().FullName()), "trainyard.") {
+			enums = append(enums, apierror.EnumNames(field.Enum()))
+		}
+		return true
+	})
+	slices.Sort(enums)
+	return strings.Join(slices.Compact(enums), ", ")
+}
+
 // explain makes what the JSON decoder says fit for whoever wrote the request.
 func explain(message string) string {
-	const hint = "; /openapi.json describes what is expected."
+	hint := "; /openapi.json describes what is expected."
 	m := protoError.FindStringSubmatch(message)
+	if values := choices(message); values != "" {
+		hint = "; it can be " + values + hint
+	}
 	switch {
 	case m == nil:
 		return "The request is not valid: " + message + hint

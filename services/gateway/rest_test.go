@@ -48,6 +48,8 @@ func TestErrors(t *testing.T) {
 	}{
 		"unknown field":           {"POST", "/v1/datasets?datasetId=d", `{"displayname": "x"}`, user, 400, "FIELD_INVALID", `unknown field \"displayname\" at line 1, column 2`},
 		"wrong type":              {"POST", "/v1/datasets?datasetId=d", `{"displayName": 1}`, user, 400, "FIELD_INVALID", "displayName"},
+		"value that is none":      {"POST", "/v1/datasets/d/versions", `{"conversion": {"compression": "LZ4"}}`, user, 400, "FIELD_INVALID", "COMPRESSION_UNSPECIFIED, NONE, GZIP"},
+		"field of that value":     {"POST", "/v1/datasets/d/versions", `{"conversion": {"package": "ZIP"}}`, user, 400, "FIELD_INVALID", `"field":"package"`},
 		"no JSON":                 {"POST", "/v1/datasets?datasetId=d", `displayName=x`, user, 400, "FIELD_INVALID", "not valid"},
 		"unknown query parameter": {"GET", "/v1/datasets?pageSise=1", "", user, 400, "FIELD_INVALID", "pageSise"},
 		"wrong query parameter":   {"GET", "/v1/datasets?pageSize=x", "", user, 400, "FIELD_INVALID", "not valid"},

@@ -304,7 +304,7 @@ func TestBadRequestsAreRefusedByField(t *testing.T) {
 		"split that is no number": create(func(r *ingestv1.CreateVersionRequest) {
 			r.Version.Conversion.SplitFractions = &ingestv1.SplitFractions{Train: math.NaN()}
 		}),
-		"bad fraction above 1":      create(func(r *ingestv1.CreateVersionRequest) { r.Version.Conversion.MaxBadFraction = 1.5 }),
+		"bad fraction above 1":      create(func(r *ingestv1.CreateVersionRequest) { r.Version.Conversion.MaxBadFraction = proto.Float64(1.5) }),
 		"dataset id in capitals":    dataset("Digits", ""),
 		"dataset id that climbs":    dataset("../x", ""),
 		"title with escape":         dataset("fine", "\x1b[31m"),
@@ -320,6 +320,51 @@ func TestBadRequestsAreRefusedByField(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused(t, call(), codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID)
+		})
+	}
+	// What the converter would refuse once the file is there is refused before, by a text that names the field, what was chosen and what can be.
+	for name, test := range map[string]struct {
+		options *ingestv1.ConversionOptions
+		field   string
+		says    []string
+	}{
+		"unknown format":        {&ingestv1.ConversionOptions{Format: "imagefolder"}, "version.conversion.format", []string{`"imagefolder"`, "image-folder", "yolo", "empty"}},
+		"label of no column":    {&ingestv1.ConversionOptions{Format: "coco", LabelColumn: "kind"}, "version.conversion.label_column", []string{"coco", "csv", "parquet", "Leave"}},
+		"label that is long":    {&ingestv1.ConversionOptions{LabelColumn: strings.Repeat("é", 129)}, "version.conversion.label_column", []string{"256"}},
+		"splits that sum to .9": {&ingestv1.ConversionOptions{SplitFractions: &ingestv1.SplitFractions{Train: 0.5, Validation: 0.4}}, "version.conversion.split_fractions", []string{"0.9", "sum to 1"}},
+		"nothing to train on":   {&ingestv1.ConversionOptions{SplitFractions: &ingestv1.SplitFractions{Test: 1}}, "version.conversion.split_fractions.train", []string{"above 0"}},
+		"unknown compression":   {&ingestv1.ConversionOptions{Compression: 7}, "version.conversion.compression", []string{"NONE, GZIP"}},
+		"unknown package":       {&ingestv1.ConversionOptions{Package: 7}, "version.conversion.package", []string{"TAR"}},
+		"negative bad fraction": {&ingestv1.ConversionOptions{MaxBadFraction: proto.Float64(-1)}, "version.conversion.max_bad_fraction", []string{"0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := create(func(r *ingestv1.CreateVersionRequest) { r.Version.Conversion = test.options })()
+			refused(t, err, codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID)
+			if field := apierror.Fact(err, "field"); field != test.field {
+				t.Errorf("the field is %q, want %q", field, test.field)
+			}
+			for _, text := range test.says {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%q is not in %v", text, err)
+				}
+			}
+		})
+	}
+	for name, options := range map[string]*ingestv1.ConversionOptions{
+		"format and column":   {Format: "csv", LabelColumn: "kind"},
+		"column alone":        {LabelColumn: "kind"},
+		"no test split":       {SplitFractions: &ingestv1.SplitFractions{Train: 0.7, Validation: 0.3}},
+		"no bad file at all":  {MaxBadFraction: proto.Float64(0)},
+		"the default, unsaid": {},
+	} {
+		t.Run(name+" is taken", func(t *testing.T) {
+			res, err := s.ingest.CreateVersion(t.Context(), &ingestv1.CreateVersionRequest{Parent: parent, Version: &ingestv1.Version{FileName: "x.zip", SizeBytes: 1, Conversion: options}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.get(res.GetVersion().GetName()).GetConversion(); !proto.Equal(got, options) {
+				t.Errorf("%v was kept as %v", options, got)
+			}
 		})
 	}
 	refused(t, dataset("digits", "")(), codes.AlreadyExists, errorsv1.ErrorReason_RESOURCE_EXISTS)

@@ -15,6 +15,7 @@ import (
 	notificationv1 "github.com/trainyard/trainyard/gen/trainyard/notification/v1"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -199,6 +200,27 @@ func TestUsageIsChecked(t *testing.T) {
 		_, err := newParser(t.Context()).Parse(strings.Fields(line))
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("trainyard %s: %v, want %q", line, err, want)
+		}
+	}
+}
+
+// 0 means that no bad file is tolerated, which differs from saying nothing.
+func TestNoBadFileCanBeAskedFor(t *testing.T) {
+	for line, want := range map[string]*float64{
+		"push a.zip --dataset d":                        nil,
+		"push a.zip --dataset d --max-bad-fraction 0":   proto.Float64(0),
+		"push a.zip --dataset d --max-bad-fraction=0.2": proto.Float64(0.2),
+	} {
+		parsed, err := newParser(t.Context()).Parse(strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		push, ok := parsed.Selected().Target.Addr().Interface().(*pushCommand)
+		if !ok {
+			t.Fatalf("%s is no push", line)
+		}
+		if got := push.options(); !proto.Equal(got, &ingestv1.ConversionOptions{MaxBadFraction: want, Validation: got.GetValidation()}) {
+			t.Errorf("trainyard %s asks for %v", line, got)
 		}
 	}
 }

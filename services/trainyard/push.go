@@ -32,19 +32,19 @@ import (
 
 type pushCommand struct {
 	connection
-	Path        string  `arg:"" help:"Archive (zip, or tar: plain, gz, zst, bz2), a single file of data (CSV, JSONL, Parquet, TFRecord…), or a folder."`
-	Dataset     string  `required:"" help:"The dataset's id; it is made if it isn't there."`
-	Format      string  `help:"Dataset format instead of looking, see 'trainyard list formats'."`
-	Seed        int64   `help:"Seed of the split and of the shuffle."`
-	Split       split   `help:"Shares of train, validation and test, such as 0.8,0.1,0.1 (the default)."`
-	Validation  string  `help:"structural looks at each file's structure, full decodes it too." enum:"structural,full" default:"structural"`
-	LabelColumn string  `help:"Column that holds the label, of tables; found by its name if it isn't given."`
-	Stratify    bool    `help:"Give each split the same shares of the classes."`
-	Compression string  `help:"none, or gzip for tables and text; TensorFlow Datasets reads only uncompressed shards." enum:"none,gzip" default:"none"`
-	Package     string  `help:"tar also makes one file of the whole dataset, dataset.tar." enum:"none,tar" default:"none"`
-	MaxBad      float64 `help:"Largest share of bad files that is tolerated; 0 means the default, 0.01." name:"max-bad-fraction"`
-	Parallel    int     `help:"Parts to put at once." default:"4"`
-	NoWait      bool    `help:"Return when the upload is whole, without waiting for the conversion."`
+	Path        string   `arg:"" help:"Archive (zip, or tar: plain, gz, zst, bz2), a single file of data (CSV, JSONL, Parquet, TFRecord…), or a folder."`
+	Dataset     string   `required:"" help:"The dataset's id; it is made if it isn't there."`
+	Format      string   `help:"Dataset format instead of looking, see 'trainyard list formats'."`
+	Seed        int64    `help:"Seed of the split and of the shuffle."`
+	Split       split    `help:"Shares of train, validation and test, such as 0.8,0.1,0.1 (the default)."`
+	Validation  string   `help:"structural looks at each file's structure, full decodes it too." enum:"structural,full" default:"structural"`
+	LabelColumn string   `help:"Column that holds the label, of tables; found by its name if it isn't given."`
+	Stratify    bool     `help:"Give each split the same shares of the classes."`
+	Compression string   `help:"none, or gzip for tables and text; TensorFlow Datasets reads only uncompressed shards." enum:"none,gzip" default:"none"`
+	Package     string   `help:"tar also makes one file of the whole dataset, dataset.tar." enum:"none,tar" default:"none"`
+	MaxBad      *float64 `help:"Largest share of bad files that is tolerated, by default 0.01; ten are in any case, but with 0 none is." name:"max-bad-fraction"`
+	Parallel    int      `help:"Parts to put at once." default:"4"`
+	NoWait      bool     `help:"Return when the upload is whole, without waiting for the conversion."`
 }
 
 // uploadSource is what is uploaded: a file, or a folder shown as a zip.

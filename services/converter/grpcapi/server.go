@@ -59,7 +59,7 @@ func (s *Server) ListFormats(_ context.Context, req *converterv1.ListFormatsRequ
 	for _, reader := range all.Readers() {
 		f := reader.Format()
 		formats = append(formats, &converterv1.Format{
-			Name: "formats/" + f.Name, DisplayName: f.Title, Description: f.Description, Example: f.Example, Extensions: f.Extensions,
+			Name: "formats/" + f.Name, DisplayName: f.Title, Description: f.Description, Example: f.Example, Extensions: f.Extensions, Labels: f.Labels,
 		})
 	}
 	page, next, err := paginate(formats, req.GetPageSize(), req.GetPageToken())

@@ -2,13 +2,16 @@ package grpcapi
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"strings"
 
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
 	"github.com/trainyard/trainyard/services/ingest/internal/catalog"
 	"github.com/trainyard/trainyard/services/ingest/internal/lifecycle"
 	"github.com/trainyard/trainyard/services/internal/apierror"
 	"github.com/trainyard/trainyard/services/internal/auth"
+	"github.com/trainyard/trainyard/services/internal/formats"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -124,7 +127,7 @@ func (s *ingestServer) CreateVersion(ctx context.Context, req *ingestv1.CreateVe
 	return &ingestv1.CreateVersionResponse{Version: v.Proto()}, nil
 }
 
-// checkOptions refuses what the field rules can't say. Which formats there are is the converter's to know.
+// checkOptions refuses what the field rules can't say.
 func checkOptions(options *ingestv1.ConversionOptions) error {
 	if err := checkText("version.conversion.format", options.GetFormat(), false); err != nil {
 		return err
@@ -132,12 +135,27 @@ func checkOptions(options *ingestv1.ConversionOptions) error {
 	if err := checkText("version.conversion.label_column", options.GetLabelColumn(), false); err != nil {
 		return err
 	}
+	switch format := options.GetFormat(); {
+	case format == "": // Found by looking.
+	case !formats.Known(format):
+		return apierror.Invalid("version.conversion.format", fmt.Sprintf(
+			"version.conversion.format: there is no format %q. Choose one of %s, or leave it empty to have it found by looking.",
+			format, strings.Join(formats.IDs(false), ", ")))
+	case options.GetLabelColumn() != "" && !formats.HasColumns(format):
+		return apierror.Invalid("version.conversion.label_column", fmt.Sprintf(
+			"version.conversion.label_column: the format %s has labels of its own and no column of them. Leave the label column out, or choose a format of those with columns: %s.",
+			format, strings.Join(formats.IDs(true), ", ")))
+	}
 	split := options.GetSplitFractions()
 	sum := split.GetTrain() + split.GetValidation() + split.GetTest()
-	// The slack is that of decimals written by people: 0.7 + 0.2 + 0.1 is not 1 in binary.
-	if sum != 0 && math.Abs(sum-1) > 1e-6 {
+	switch {
+	case sum == 0: // The default.
+	case math.Abs(sum-1) > 1e-6: // The slack is that of decimals written by people: 0.7 + 0.2 + 0.1 is not 1 in binary.
 		return apierror.Invalid("version.conversion.split_fractions",
-			"version.conversion.split_fractions must sum to 1; give all three, or none for 0.8, 0.1 and 0.1.")
+			fmt.Sprintf("version.conversion.split_fractions must sum to 1 and sum to %.6g; give all three, or none for 0.8, 0.1 and 0.1.", sum))
+	case split.GetTrain() == 0:
+		return apierror.Invalid("version.conversion.split_fractions.train",
+			"version.conversion.split_fractions.train must be above 0: some examples are needed to train on. Validation and test may be 0.")
 	}
 	return nil
 }

@@ -4,11 +4,13 @@ package apierror
 
 import (
 	"errors"
+	"strings"
 
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // Domain stands in every ErrorInfo.
@@ -34,6 +36,15 @@ func New(code codes.Code, reason errorsv1.ErrorReason, message string, facts ...
 // Invalid makes an INVALID_ARGUMENT error that names the field.
 func Invalid(field, message string) error {
 	return New(codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, message, "field", field)
+}
+
+// EnumNames lists the values of an enum for a message.
+func EnumNames(enum protoreflect.EnumDescriptor) string {
+	var names []string
+	for i := range enum.Values().Len() {
+		names = append(names, string(enum.Values().Get(i).Name()))
+	}
+	return strings.Join(names, ", ")
 }
 
 // NotFound makes the NOT_FOUND error of a resource. It says the same whether the resource is another project's or nobody's.

@@ -161,7 +161,11 @@ func validate(validator protovalidate.Validator, req any) error {
 	if errors.As(err, &invalid) && len(invalid.Violations) > 0 {
 		first := invalid.Violations[0]
 		field := protovalidate.FieldPathString(first.Proto.GetField())
-		return apierror.Invalid(field, field+": "+first.Proto.GetMessage()+".")
+		message := field + ": " + first.Proto.GetMessage()
+		if first.FieldDescriptor != nil && first.FieldDescriptor.Enum() != nil {
+			message += ": " + apierror.EnumNames(first.FieldDescriptor.Enum())
+		}
+		return apierror.Invalid(field, message+".")
 	}
 	return err
 }

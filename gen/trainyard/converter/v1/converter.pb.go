@@ -35,7 +35,9 @@ type Format struct {
 	// A small upload as a tree of files, one a line.
 	Example string `protobuf:"bytes,4,opt,name=example,proto3" json:"example,omitempty"`
 	// The extensions of the files that hold its data, such as `.jpg`.
-	Extensions    []string `protobuf:"bytes,5,rep,name=extensions,proto3" json:"extensions,omitempty"`
+	Extensions []string `protobuf:"bytes,5,rep,name=extensions,proto3" json:"extensions,omitempty"`
+	// What the labels are, such as "the names of the folders"; empty where a label column can be chosen.
+	Labels        string `protobuf:"bytes,6,opt,name=labels,proto3" json:"labels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -103,6 +105,13 @@ func (x *Format) GetExtensions() []string {
 		return x.Extensions
 	}
 	return nil
+}
+
+func (x *Format) GetLabels() string {
+	if x != nil {
+		return x.Labels
+	}
+	return ""
 }
 
 // A shard.
@@ -2517,7 +2526,7 @@ var File_trainyard_converter_v1_converter_proto protoreflect.FileDescriptor
 
 const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"\n" +
-	"&trainyard/converter/v1/converter.proto\x12\x16trainyard.converter.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\x9b\x01\n" +
+	"&trainyard/converter/v1/converter.proto\x12\x16trainyard.converter.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\xb3\x01\n" +
 	"\x06Format\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12 \n" +
@@ -2525,7 +2534,8 @@ const file_trainyard_converter_v1_converter_proto_rawDesc = "" +
 	"\aexample\x18\x04 \x01(\tR\aexample\x12\x1e\n" +
 	"\n" +
 	"extensions\x18\x05 \x03(\tR\n" +
-	"extensions\"\x9f\x01\n" +
+	"extensions\x12\x16\n" +
+	"\x06labels\x18\x06 \x01(\tR\x06labels\"\x9f\x01\n" +
 	"\x05Shard\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05split\x18\x02 \x01(\tR\x05split\x12#\n" +

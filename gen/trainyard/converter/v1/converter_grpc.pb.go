@@ -38,7 +38,7 @@ type ConverterServiceClient interface {
 	ListShards(ctx context.Context, in *ListShardsRequest, opts ...grpc.CallOption) (*ListShardsResponse, error)
 	// What is in a READY version, and what was left out of it, in numbers.
 	GetStatistics(ctx context.Context, in *GetStatisticsRequest, opts ...grpc.CallOption) (*GetStatisticsResponse, error)
-	// Lists the files that were left out of a READY version, each with its reason.
+	// Lists what was left out of a READY version, or of one that FAILED because of it, each with its reason.
 	ListRejections(ctx context.Context, in *ListRejectionsRequest, opts ...grpc.CallOption) (*ListRejectionsResponse, error)
 	// Reads examples of a READY version back from its shards, decoded, in the order of the shards.
 	ListExamples(ctx context.Context, in *ListExamplesRequest, opts ...grpc.CallOption) (*ListExamplesResponse, error)
@@ -114,7 +114,7 @@ type ConverterServiceServer interface {
 	ListShards(context.Context, *ListShardsRequest) (*ListShardsResponse, error)
 	// What is in a READY version, and what was left out of it, in numbers.
 	GetStatistics(context.Context, *GetStatisticsRequest) (*GetStatisticsResponse, error)
-	// Lists the files that were left out of a READY version, each with its reason.
+	// Lists what was left out of a READY version, or of one that FAILED because of it, each with its reason.
 	ListRejections(context.Context, *ListRejectionsRequest) (*ListRejectionsResponse, error)
 	// Reads examples of a READY version back from its shards, decoded, in the order of the shards.
 	ListExamples(context.Context, *ListExamplesRequest) (*ListExamplesResponse, error)

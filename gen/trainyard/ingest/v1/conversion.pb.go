@@ -301,7 +301,7 @@ type ConversionResult struct {
 	ShardCount int32 `protobuf:"varint,4,opt,name=shard_count,json=shardCount,proto3" json:"shard_count,omitempty"`
 	// Bytes in all shards.
 	ConvertedBytes int64 `protobuf:"varint,5,opt,name=converted_bytes,json=convertedBytes,proto3" json:"converted_bytes,omitempty"`
-	// Files left out.
+	// Files, rows and annotations left out.
 	RejectedCount int32 `protobuf:"varint,6,opt,name=rejected_count,json=rejectedCount,proto3" json:"rejected_count,omitempty"`
 	// The format that was found.
 	Format string `protobuf:"bytes,7,opt,name=format,proto3" json:"format,omitempty"`
@@ -535,7 +535,11 @@ type FailConversionRequest struct {
 	// From the claim.
 	Fence int64 `protobuf:"varint,3,opt,name=fence,proto3" json:"fence,omitempty"`
 	// Why.
-	Failure       *v1.Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure *v1.Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Files, rows and annotations left out, where they are why.
+	RejectedCount int32 `protobuf:"varint,5,opt,name=rejected_count,json=rejectedCount,proto3" json:"rejected_count,omitempty"`
+	// `s3://bucket/prefix/` of the report.json that lists these.
+	Uri           string `protobuf:"bytes,6,opt,name=uri,proto3" json:"uri,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -596,6 +600,20 @@ func (x *FailConversionRequest) GetFailure() *v1.Failure {
 		return x.Failure
 	}
 	return nil
+}
+
+func (x *FailConversionRequest) GetRejectedCount() int32 {
+	if x != nil {
+		return x.RejectedCount
+	}
+	return 0
+}
+
+func (x *FailConversionRequest) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
 }
 
 // Response of FailConversion.
@@ -676,12 +694,14 @@ const file_trainyard_ingest_v1_conversion_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12\x14\n" +
 	"\x05fence\x18\x03 \x01(\x03R\x05fence\x12E\n" +
 	"\x06result\x18\x04 \x01(\v2%.trainyard.ingest.v1.ConversionResultB\x06\xbaH\x03\xc8\x01\x01R\x06result\"\x1a\n" +
-	"\x18FinishConversionResponse\"\xad\x01\n" +
+	"\x18FinishConversionResponse\"\xe6\x01\n" +
 	"\x15FailConversionRequest\x12!\n" +
 	"\aproject\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aproject\x12\x1b\n" +
 	"\x04name\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12\x14\n" +
 	"\x05fence\x18\x03 \x01(\x03R\x05fence\x12>\n" +
-	"\afailure\x18\x04 \x01(\v2\x1c.trainyard.errors.v1.FailureB\x06\xbaH\x03\xc8\x01\x01R\afailure\"\x18\n" +
+	"\afailure\x18\x04 \x01(\v2\x1c.trainyard.errors.v1.FailureB\x06\xbaH\x03\xc8\x01\x01R\afailure\x12%\n" +
+	"\x0erejected_count\x18\x05 \x01(\x05R\rrejectedCount\x12\x10\n" +
+	"\x03uri\x18\x06 \x01(\tR\x03uri\"\x18\n" +
 	"\x16FailConversionResponse2\xc8\x03\n" +
 	"\x11ConversionService\x12l\n" +
 	"\x0fClaimConversion\x12+.trainyard.ingest.v1.ClaimConversionRequest\x1a,.trainyard.ingest.v1.ClaimConversionResponse\x12i\n" +

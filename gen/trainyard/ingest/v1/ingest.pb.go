@@ -362,13 +362,14 @@ type Version struct {
 	ShardCount int32 `protobuf:"varint,11,opt,name=shard_count,json=shardCount,proto3" json:"shard_count,omitempty"`
 	// Bytes in all shards; set when READY.
 	ConvertedBytes int64 `protobuf:"varint,12,opt,name=converted_bytes,json=convertedBytes,proto3" json:"converted_bytes,omitempty"`
-	// Files left out; their paths and reasons are in the report.
+	// Files, rows and annotations left out, see `/rejections`; set when READY, or FAILED because of them.
 	RejectedCount int32 `protobuf:"varint,13,opt,name=rejected_count,json=rejectedCount,proto3" json:"rejected_count,omitempty"`
 	// The dataset format that was found, such as `image-folder`.
 	Format string `protobuf:"bytes,14,opt,name=format,proto3" json:"format,omitempty"`
 	// The name TensorFlow Datasets knows it by; shards are `{tfds_name}-{split}.tfrecord-…`.
 	TfdsName string `protobuf:"bytes,15,opt,name=tfds_name,json=tfdsName,proto3" json:"tfds_name,omitempty"`
-	// Where the converted dataset lies, `s3://bucket/prefix/`; set when READY.
+	// Where the converted dataset lies, `s3://bucket/prefix/`; set when READY. Of a version that FAILED because of what it holds, where its
+	// report.json lies.
 	Uri string `protobuf:"bytes,16,opt,name=uri,proto3" json:"uri,omitempty"`
 	// SHA-256 of manifest.json, hex; set when READY. Pins the content.
 	ManifestSha256 string `protobuf:"bytes,17,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
@@ -552,10 +553,10 @@ func (x *Version) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// How the file is to be converted. Zero values mean the defaults.
+// How the file is to be converted. Zero values mean the defaults, but for max_bad_fraction.
 type ConversionOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A format's id to use instead of looking, see `/v1/formats`.
+	// A format's id to use instead of looking, one of `/v1/formats`.
 	Format string `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
 	// Shares of the splits. All zero means 0.8, 0.1, 0.1; otherwise they must sum to 1.
 	SplitFractions *SplitFractions `protobuf:"bytes,2,opt,name=split_fractions,json=splitFractions,proto3" json:"split_fractions,omitempty"`
@@ -563,8 +564,8 @@ type ConversionOptions struct {
 	Seed int64 `protobuf:"varint,3,opt,name=seed,proto3" json:"seed,omitempty"`
 	// How hard each file is looked at.
 	Validation ConversionOptions_Validation `protobuf:"varint,4,opt,name=validation,proto3,enum=trainyard.ingest.v1.ConversionOptions_Validation" json:"validation,omitempty"`
-	// Largest share of bad files that is tolerated; 0 means 0.01.
-	MaxBadFraction float64 `protobuf:"fixed64,5,opt,name=max_bad_fraction,json=maxBadFraction,proto3" json:"max_bad_fraction,omitempty"`
+	// Largest share of bad files that is tolerated; ten are in any case. Not set means 0.01, 0 means that none is.
+	MaxBadFraction *float64 `protobuf:"fixed64,5,opt,name=max_bad_fraction,json=maxBadFraction,proto3,oneof" json:"max_bad_fraction,omitempty"`
 	// The column that holds the label, of formats with columns. Empty: a column named label, class, target or the like.
 	LabelColumn string `protobuf:"bytes,6,opt,name=label_column,json=labelColumn,proto3" json:"label_column,omitempty"`
 	// Give each split the same shares of the classes, where records have a label.
@@ -636,8 +637,8 @@ func (x *ConversionOptions) GetValidation() ConversionOptions_Validation {
 }
 
 func (x *ConversionOptions) GetMaxBadFraction() float64 {
-	if x != nil {
-		return x.MaxBadFraction
+	if x != nil && x.MaxBadFraction != nil {
+		return *x.MaxBadFraction
 	}
 	return 0
 }
@@ -2298,16 +2299,16 @@ const file_trainyard_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
 	"\x06FAILED\x10\x05\x12\v\n" +
 	"\aEXPIRED\x10\x06\x12\v\n" +
-	"\aABORTED\x10\a\"\xe4\x05\n" +
+	"\aABORTED\x10\a\"\xfe\x05\n" +
 	"\x11ConversionOptions\x12\x1f\n" +
 	"\x06format\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06format\x12L\n" +
 	"\x0fsplit_fractions\x18\x02 \x01(\v2#.trainyard.ingest.v1.SplitFractionsR\x0esplitFractions\x12\x12\n" +
 	"\x04seed\x18\x03 \x01(\x03R\x04seed\x12[\n" +
 	"\n" +
 	"validation\x18\x04 \x01(\x0e21.trainyard.ingest.v1.ConversionOptions.ValidationB\b\xbaH\x05\x82\x01\x02\x10\x01R\n" +
-	"validation\x12A\n" +
-	"\x10max_bad_fraction\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x0emaxBadFraction\x12+\n" +
-	"\flabel_column\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\vlabelColumn\x12\x1a\n" +
+	"validation\x12F\n" +
+	"\x10max_bad_fraction\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x0emaxBadFraction\x88\x01\x01\x12+\n" +
+	"\flabel_column\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\x80\x02R\vlabelColumn\x12\x1a\n" +
 	"\bstratify\x18\a \x01(\bR\bstratify\x12^\n" +
 	"\vcompression\x18\b \x01(\x0e22.trainyard.ingest.v1.ConversionOptions.CompressionB\b\xbaH\x05\x82\x01\x02\x10\x01R\vcompression\x12R\n" +
 	"\apackage\x18\t \x01(\x0e2..trainyard.ingest.v1.ConversionOptions.PackageB\b\xbaH\x05\x82\x01\x02\x10\x01R\apackage\"B\n" +
@@ -2323,7 +2324,8 @@ const file_trainyard_ingest_v1_ingest_proto_rawDesc = "" +
 	"\x04GZIP\x10\x02\"+\n" +
 	"\aPackage\x12\x17\n" +
 	"\x13PACKAGE_UNSPECIFIED\x10\x00\x12\a\n" +
-	"\x03TAR\x10\x01\"\xa5\x01\n" +
+	"\x03TAR\x10\x01B\x13\n" +
+	"\x11_max_bad_fraction\"\xa5\x01\n" +
 	"\x0eSplitFractions\x12-\n" +
 	"\x05train\x18\x01 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05train\x127\n" +
 	"\n" +
@@ -2573,6 +2575,7 @@ func file_trainyard_ingest_v1_ingest_proto_init() {
 	if File_trainyard_ingest_v1_ingest_proto != nil {
 		return
 	}
+	file_trainyard_ingest_v1_ingest_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -135,7 +135,7 @@ function Checks({ value, change, problems }: Part) {
       />
       <NumberInput
         label="Tolerate bad files up to"
-        description="Each is left out and listed. Ten are tolerated in any case."
+        description="Each is left out and listed. Ten are tolerated in any case; with 0 %, none is."
         suffix=" %"
         w={220}
         clampBehavior="none"

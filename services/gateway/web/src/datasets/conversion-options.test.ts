@@ -13,8 +13,8 @@ describe("problemsWith", () => {
     ["nothing to train on", { train: 0, validation: 50, test: 50 }, { shares: "Some examples are needed to train on." }],
     ["a broken seed", { seed: 1.5 }, { seed: "Enter a whole number" }],
     ["a seed beyond what a number holds", { seed: 2 ** 60 }, { seed: "Enter a whole number" }],
-    ["no bad files at all, which the API takes for the default", { maxBad: 0 }, { maxBad: "Enter a number above 0, at most 100" }],
-    ["more bad files than there are", { maxBad: "101" }, { maxBad: "Enter a number above 0, at most 100" }],
+    ["fewer bad files than none", { maxBad: -1 }, { maxBad: "Enter a number from 0 to 100" }],
+    ["more bad files than there are", { maxBad: "101" }, { maxBad: "Enter a number from 0 to 100" }],
     ["a label column that is too long", { labelColumn: "ü".repeat(129) }, { labelColumn: "Enter at most 256 bytes" }],
   ])("finds %s", (_, change, want) => {
     expect(problemsWith({ ...defaults, ...change })).toEqual(want);

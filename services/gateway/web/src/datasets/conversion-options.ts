@@ -59,8 +59,8 @@ export function problemsWith(options: Options): Problems {
     problems.seed = "Enter a whole number";
   }
   const maxBad = numberOf(options.maxBad);
-  if (!(maxBad > 0 && maxBad <= 100)) {
-    problems.maxBad = "Enter a number above 0, at most 100";
+  if (!(maxBad >= 0 && maxBad <= 100)) {
+    problems.maxBad = "Enter a number from 0 to 100";
   }
   if (hasColumns(options.format) && new TextEncoder().encode(options.labelColumn.trim()).length > 256) {
     problems.labelColumn = "Enter at most 256 bytes";
