@@ -247,7 +247,7 @@ func TestOutputIsFrozen(t *testing.T) {
 	for _, s := range out.Manifest.Shards {
 		fmt.Fprintln(sum, s.Name, s.SHA256)
 	}
-	const want = "2 in 2 tasks: cd50c9030007ac67"
+	const want = "3 in 2 tasks: cd50c9030007ac67"
 	if got := fmt.Sprintf("%s in %d tasks: %.8x", Version, len(plan.Tasks), sum.Sum(nil)); got != want {
 		t.Errorf("version %s, want %s", got, want)
 	}
