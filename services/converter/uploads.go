@@ -222,7 +222,7 @@ func (u *unit) options(c tracker.Conversion, version *ingestv1.Version) (convert
 	o.DatasetVersion, o.SourceETag, o.Format, o.ShardBytes = number, c.SourceETag, chosen.GetFormat(), u.cfg.ShardBytes
 	o.Seed = uint64(chosen.GetSeed()) //nolint:gosec // Any bits are a seed.
 	if f := chosen.GetSplitFractions(); f.GetTrain()+f.GetValidation()+f.GetTest() > 0 {
-		o.Splits = convert.Fractions{Train: f.GetTrain(), Validation: f.GetValidation(), Test: f.GetTest()}
+		o.SplitsChosen, o.Splits = true, convert.Fractions{Train: f.GetTrain(), Validation: f.GetValidation(), Test: f.GetTest()}
 	}
 	if chosen.GetValidation() == ingestv1.ConversionOptions_FULL {
 		o.Validation = dataset.Full

@@ -93,19 +93,24 @@ func exampleRows(found []*converterv1.Example) [][]string {
 	return rows
 }
 
-// cell cuts a text to what fits into a table, and shows what a terminal would obey.
+// cell cuts a text to what fits into a table.
 func cell(text string) string {
 	const widest = 48
 	runes := []rune(text)
 	if len(runes) > widest {
 		runes = append(runes[:widest-1], '…')
 	}
-	for i, r := range runes {
+	return printable(string(runes))
+}
+
+// printable shows what a terminal would obey.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
-			runes[i] = '\uFFFD'
+			return '\uFFFD'
 		}
-	}
-	return string(runes)
+		return r
+	}, text)
 }
 
 func featureText(f *converterv1.Feature) string {

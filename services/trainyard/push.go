@@ -322,7 +322,7 @@ func (c *pushCommand) wait(ctx context.Context, api *client.Client, version *ing
 	if err != nil {
 		return withHint(ctx, err, "the conversion goes on: follow it with `trainyard watch %s`", version.GetName())
 	}
-	out.result(version, describeVersion(version))
+	out.result(version, describeVersion(version)+warningsOf(ctx, api, version))
 	if version.GetState() != ingestv1.Version_READY {
 		return errSilent
 	}
@@ -344,6 +344,24 @@ func describeVersion(v *ingestv1.Version) string {
 	}
 	if n := v.GetRejectedCount(); n > 0 {
 		fmt.Fprintf(&b, "\n  left out: %s; see why with: trainyard list %s/rejections", counted(int64(n), "file or row"), v.GetName())
+	}
+	return b.String()
+}
+
+// warningsOf is what the user should know of a READY version, a line each. That it can't be read is no failure of the conversion.
+func warningsOf(ctx context.Context, api *client.Client, v *ingestv1.Version) string {
+	const most = 5
+	var statistics converterv1.Statistics
+	if v.GetState() != ingestv1.Version_READY || api.Get(ctx, "/v1/"+v.GetName()+"/statistics", nil, &statistics) != nil {
+		return ""
+	}
+	var b strings.Builder
+	for i, warning := range statistics.GetWarnings() {
+		if i == most {
+			fmt.Fprintf(&b, "\n  and %s; see all with: trainyard get %s/statistics", counted(int64(len(statistics.GetWarnings())-most), "more warning"), v.GetName())
+			break
+		}
+		b.WriteString("\n  warning: " + printable(warning))
 	}
 	return b.String()
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/trainyard/trainyard/services/converter/convert"
@@ -52,6 +53,55 @@ func TestPackageIsTheDataset(t *testing.T) {
 	}
 	if names != len(out.Files)+len(out.Manifest.Shards) {
 		t.Errorf("%d files in the package, %d beside it", names, len(out.Files)+len(out.Manifest.Shards))
+	}
+}
+
+// Shares that were chosen and can't be had are told of, and only these.
+func TestChosenSharesThatAreNotUsedAreToldOf(t *testing.T) {
+	split := func(names ...string) []byte {
+		var files []member
+		for _, name := range names {
+			files = append(files, pictures(t, name, 2, 30)...)
+		}
+		return zipOf(t, zip.Store, files)
+	}
+	rows := func(names ...string) []byte {
+		var files []member
+		for _, name := range names {
+			files = append(files, member{name + ".csv", []byte("a,label\n1,x\n2,y\n3,x\n4,y\n")})
+		}
+		return zipOf(t, zip.Store, files)
+	}
+	for name, test := range map[string]struct {
+		data   []byte
+		chosen bool
+		want   string
+	}{
+		"splits of its own":       {split("train/", "val/", "test/"), true, "(train, validation, test), which were kept; the chosen shares 0.7, 0.2 and 0.1 were not used."},
+		"validation is missing":   {split("train/", "test/"), true, "(train, test), which were kept; the chosen shares 0.7, 0.2 and 0.1 were used only to draw validation from train."},
+		"rows that are in none":   {rows("train", "test", "more"), true, "were used only to draw validation from train and to deal out the 4 examples that are in none of these."},
+		"none of its own":         {split(""), true, ""},
+		"nothing was chosen":      {split("train/", "val/", "test/"), false, ""},
+		"rows of all splits":      {rows("train", "validation", "test"), true, "were not used."},
+		"rows, no test, and more": {rows("train", "validation", "more"), true, "were used only to deal out the 4 examples"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := convert.DefaultOptions("digits")
+			opts.Splits, opts.SplitsChosen = convert.Fractions{Train: 0.7, Validation: 0.2, Test: 0.1}, test.chosen
+			out, _, err := localOf(t, test.data, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := ""
+			for _, w := range out.Report.Warnings {
+				if strings.Contains(w, "chosen shares") {
+					said = w
+				}
+			}
+			if (said == "") != (test.want == "") || !strings.Contains(said, test.want) {
+				t.Errorf("the report says %q, want %q", said, test.want)
+			}
+		})
 	}
 }
 

@@ -350,7 +350,7 @@ func makeReport(p *Plan, m *Manifest, kept Tally, left reject.List) (Report, err
 		Dataset: m.Dataset, Version: m.Version, Format: p.Format, Examples: m.Examples,
 		Found: p.Found, Kept: kept, LeftOut: Tally{left.Counts.Total(), left.Rows.Total(), left.Annotations.Total()},
 		Bad: left.Bad(), Reasons: Reasons{left.Counts, left.Rows, left.Annotations}, Files: left.Files,
-		Duplicates: m.Duplicates, Warnings: []string{},
+		Duplicates: m.Duplicates, Warnings: append([]string{}, p.Warnings...),
 	}
 	r.NotListed = r.LeftOut.Files + r.LeftOut.Rows + left.Annotations.Total() - left.Annotations[reject.OwnerLeftOut] - int64(len(left.Files))
 	if sum := (Tally{kept.Files + r.LeftOut.Files, kept.Rows + r.LeftOut.Rows, kept.Annotations + r.LeftOut.Annotations}); sum != p.Found {

@@ -28,6 +28,7 @@ type Options struct {
 	Format         string                 `json:"format,omitempty"`      // name of a format, or "" to find it by looking
 	Seed           uint64                 `json:"seed,string"`           // of splits and order
 	Splits         Fractions              `json:"splits"`
+	SplitsChosen   bool                   `json:"splits_chosen,omitempty"` // by the user, who is told where they can't be had
 	Validation     dataset.ValidationMode `json:"validation"`
 	ShardBytes     int64                  `json:"shard_bytes"`      // target size of a shard; at least MinShardBytes
 	MaxBadFraction float64                `json:"max_bad_fraction"` // 0..1; see the package comment

@@ -53,7 +53,8 @@ type Plan struct {
 	Unpacked  int64         `json:"unpacked"`   // bytes of the unpacked stream, if the source had to be unpacked
 	Spill     spillPlan     `json:"spill"`
 	// HashShift is how many times the sample of hashes that finds duplicates was halved, so that it stays small.
-	HashShift uint8 `json:"hash_shift"`
+	HashShift uint8    `json:"hash_shift"`
+	Warnings  []string `json:"warnings,omitempty"`
 
 	file source.Source // the plan file
 	path string
@@ -217,7 +218,7 @@ func makePlan(ctx context.Context, src source.Source, opts Options, scratchDir s
 	if err := p.indexRecords(plan); err != nil {
 		return nil, err
 	}
-	if err := p.assignSplits(); err != nil {
+	if plan.Warnings, err = p.assignSplits(); err != nil {
 		return nil, err
 	}
 	p.makeChunks(sz.chunk)

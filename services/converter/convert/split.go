@@ -2,7 +2,9 @@ package convert
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
 )
@@ -76,8 +78,8 @@ func (d *drawing) draw(given int8, hash uint64, label int32) int8 {
 
 const notStratified = -2
 
-// assignSplits gives every record and row a split.
-func (p *planner) assignSplits() error {
+// assignSplits gives every record and row a split. It returns what the user should know of it.
+func (p *planner) assignSplits() (warnings []string, err error) {
 	f := p.opts.Splits
 	sum := f.Train + f.Validation + f.Test
 	wanted := [len(dataset.Splits)]bool{train: true, validation: f.Validation > 0, test: f.Test > 0}
@@ -95,9 +97,13 @@ func (p *planner) assignSplits() error {
 		}
 	}
 	var count splitCounts
+	var unsplit int64 // records of which the upload says nothing
 	var labels []byte
 	for i := range p.records {
 		r := &p.records[i]
+		if r.split < 0 {
+			unsplit += p.rowsOf(i)
+		}
 		if r.parts > 0 {
 			label := int32(notStratified)
 			if p.opts.Stratify {
@@ -108,9 +114,8 @@ func (p *planner) assignSplits() error {
 			continue
 		}
 		x := &p.extras[r.extra]
-		var err error
 		if labels, err = p.notes.read(labels, x.labels); err != nil {
-			return err
+			return nil, err
 		}
 		for row := range int(x.rows) {
 			label := int32(notStratified)
@@ -123,7 +128,32 @@ func (p *planner) assignSplits() error {
 		}
 	}
 	p.fillSplits(wanted, count)
-	return nil
+	if p.opts.SplitsChosen && p.splits != [len(dataset.Splits)]bool{} {
+		warnings = append(warnings, p.splitsWarning(unsplit, wanted[validation] && !p.splits[validation]))
+	}
+	return warnings, nil
+}
+
+// splitsWarning says what became of the chosen shares where the upload has splits of its own.
+func (p *planner) splitsWarning(unsplit int64, drawn bool) string {
+	var names []string
+	for i, there := range p.splits {
+		if there {
+			names = append(names, string(dataset.Splits[i]))
+		}
+	}
+	f := p.opts.Splits
+	used := "were not used"
+	switch {
+	case unsplit > 0 && drawn:
+		used = fmt.Sprintf("were used only to draw validation from train and to deal out the %d examples that are in none of these", unsplit)
+	case unsplit > 0:
+		used = fmt.Sprintf("were used only to deal out the %d examples that are in none of these", unsplit)
+	case drawn:
+		used = "were used only to draw validation from train"
+	}
+	return fmt.Sprintf("The upload has splits of its own (%s), which were kept; the chosen shares %g, %g and %g %s. To have them, upload the files without folders or names of splits.",
+		strings.Join(names, ", "), f.Train, f.Validation, f.Test, used)
 }
 
 // fillSplits gives every wanted split at least one record, as long as there are enough.

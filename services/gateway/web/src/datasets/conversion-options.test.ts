@@ -31,7 +31,6 @@ describe("conversionOf", () => {
   it("says the defaults", () => {
     expect(conversionOf(defaults)).toEqual({
       format: "",
-      splitFractions: { train: 0.8, validation: 0.1, test: 0.1 },
       seed: "0",
       validation: "STRUCTURAL",
       maxBadFraction: 0.01,
@@ -42,9 +41,10 @@ describe("conversionOf", () => {
     });
   });
   it("says what was chosen", () => {
-    const chosen = { ...defaults, format: "csv", labelColumn: " kind ", seed: "7", stratify: true, full: true, maxBad: 5, gzip: true, tar: true };
+    const chosen = { ...defaults, train: 70, validation: "20", format: "csv", labelColumn: " kind ", seed: "7", stratify: true, full: true, maxBad: 5, gzip: true, tar: true };
     expect(conversionOf(chosen)).toMatchObject({
       format: "csv",
+      splitFractions: { train: 0.7, validation: 0.2, test: 0.1 },
       labelColumn: "kind",
       seed: "7",
       stratify: true,

@@ -75,13 +75,17 @@ function numberOf(value: number | string): number {
 
 /** The options as the API takes them. */
 export function conversionOf(options: Options): ConversionOptions {
+  const chosen = (["train", "validation", "test"] as const).some((split) => Number(options[split]) !== defaults[split]);
   return {
     format: options.format,
-    splitFractions: {
-      train: Number(options.train) / 100,
-      validation: Number(options.validation) / 100,
-      test: Number(options.test) / 100,
-    },
+    // Said only where they were chosen: whoever has chosen them is warned when the upload has splits of its own.
+    ...(chosen && {
+      splitFractions: {
+        train: Number(options.train) / 100,
+        validation: Number(options.validation) / 100,
+        test: Number(options.test) / 100,
+      },
+    }),
     seed: String(options.seed),
     validation: options.full ? "FULL" : "STRUCTURAL",
     maxBadFraction: Number(options.maxBad) / 100,
