@@ -45,6 +45,8 @@ func (o objects) planKey() string    { return o.workPrefix() + convert.Version +
 func (o objects) resultKey(task int) string {
 	return fmt.Sprintf("%s%s/result-%05d.json", o.workPrefix(), convert.Version, task)
 }
+
+func (o objects) uri() string                { return fmt.Sprintf("s3://%s/%s", o.bucket, o.output) }
 func (o objects) fileKey(name string) string { return o.output + name }
 
 var shardName = regexp.MustCompile(`^[a-z][a-z0-9_]*-(train|validation|test)\.tfrecord-[0-9]{5,}-of-[0-9]{5,}$`)
@@ -190,20 +192,22 @@ func (o objects) publish(ctx context.Context, manifest []byte) error {
 	return put()
 }
 
-// remove removes all objects below a prefix.
-func (o objects) remove(ctx context.Context, prefix string) error {
+// remove removes all objects below a prefix but the one that stays.
+func (o objects) remove(ctx context.Context, prefix, stays string) error {
 	pages := s3.NewListObjectsV2Paginator(o.s3, &s3.ListObjectsV2Input{Bucket: &o.bucket, Prefix: &prefix})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
 		}
-		if len(page.Contents) == 0 {
-			continue
-		}
 		gone := &types.Delete{Quiet: aws.Bool(true)}
 		for _, object := range page.Contents { // At most 1,000, which is also what DeleteObjects takes.
-			gone.Objects = append(gone.Objects, types.ObjectIdentifier{Key: object.Key})
+			if aws.ToString(object.Key) != stays {
+				gone.Objects = append(gone.Objects, types.ObjectIdentifier{Key: object.Key})
+			}
+		}
+		if len(gone.Objects) == 0 {
+			continue
 		}
 		result, err := o.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &o.bucket, Delete: gone})
 		if err != nil {

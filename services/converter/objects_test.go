@@ -119,20 +119,22 @@ func TestPublish(t *testing.T) {
 
 func TestRemove(t *testing.T) {
 	o := testObjects(t)
-	for _, name := range []string{"work/1/plan", "work/1/result-00000.json", "kept.json"} {
+	for _, name := range []string{"work/1/plan", "work/1/result-00000.json", "work/1/stays", "kept.json"} {
 		if err := o.put(t.Context(), name, []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 2 { // The second time there is nothing.
-		if err := o.remove(t.Context(), o.workPrefix()); err != nil {
+		if err := o.remove(t.Context(), o.workPrefix(), o.fileKey("work/1/stays")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, err := o.read(t.Context(), o.planKey()); !isMissing(err) {
 		t.Errorf("the plan: %v", err)
 	}
-	if _, err := o.read(t.Context(), o.fileKey("kept.json")); err != nil {
-		t.Error(err)
+	for _, name := range []string{"work/1/stays", "kept.json"} {
+		if _, err := o.read(t.Context(), o.fileKey(name)); err != nil {
+			t.Error(err)
+		}
 	}
 }

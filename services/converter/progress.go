@@ -3,12 +3,14 @@ package converter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
+	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/internal/tracker"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/scratch"
@@ -27,6 +29,7 @@ var errStale = errors.New("the version was taken over by another worker")
 type failure struct {
 	reason  errorsv1.ErrorReason
 	message string
+	refused *reject.Error // What is to blame, where it is what the upload holds; may be nil.
 }
 
 func (f *failure) Error() string { return f.message }
@@ -57,35 +60,44 @@ func (u *unit) settle(ctx context.Context, c tracker.Conversion, err error, trie
 	case ctx.Err() != nil:
 		return err // Shutdown, or the message is somebody else's: it comes again.
 	case errors.As(err, &refused):
-		return u.fail(ctx, c, &failure{reasonOf(refused.Reason), refused.Message})
+		return u.fail(ctx, c, &failure{reasonOf(refused.Reason), refused.Message, refused})
 	case errors.As(err, &told):
 		return u.fail(ctx, c, told)
 	case errors.Is(err, source.ErrChanged):
-		return u.fail(ctx, c, &failure{errorsv1.ErrorReason_SOURCE_MISMATCH, "The uploaded object was replaced or deleted while it was converted. Upload it again as a new version."})
+		return u.fail(ctx, c, &failure{reason: errorsv1.ErrorReason_SOURCE_MISMATCH, message: "The uploaded object was replaced or deleted while it was converted. Upload it again as a new version."})
 	case errors.Is(err, scratch.ErrFull):
 		return &queue.RetryAfter{After: 30 * time.Second, Err: err}
 	case errors.As(err, &crash) && tries >= u.cfg.MaxAttempts:
 		u.log.Error("a worker process crashed too often", zap.String("version", c.Name), zap.Error(crash))
 		failed := u.fail(ctx, c, &failure{
-			errorsv1.ErrorReason_CONVERTER_CRASHED,
-			"The converter's worker process ended without a result again and again, most likely because of a file in the archive. The operator finds the cause in the log and the message in the dead-letter queue.",
+			reason:  errorsv1.ErrorReason_CONVERTER_CRASHED,
+			message: "The converter's worker process ended without a result again and again, most likely because of a file in the archive. The operator finds the cause in the log and the message in the dead-letter queue.",
 		})
 		return errors.Join(failed, &queue.RetryAfter{Err: err}) // The message goes on to the dead letters.
 	}
 	return err
 }
 
+// fail ends a conversion badly. Before it does, it puts the list of what was left out, if there is any, where ListRejections reads it.
 func (u *unit) fail(ctx context.Context, c tracker.Conversion, f *failure) error {
-	_, err := u.versions.FailConversion(ctx, &ingestv1.FailConversionRequest{
+	request := &ingestv1.FailConversionRequest{
 		Project: c.Project, Name: c.Name, Fence: c.Fence, Failure: &errorsv1.Failure{Reason: f.reason, Message: strings.ToValidUTF8(f.message, "\uFFFD")},
-	})
+	}
+	if f.refused != nil && len(f.refused.Files.Files) > 0 {
+		o := u.objects(c.SourceKey, c.OutputPrefix)
+		if err := o.put(ctx, convert.ReportName, convert.FailureReport(f.refused)); err != nil {
+			return fmt.Errorf("put what was left out: %w", err)
+		}
+		request.RejectedCount, request.Uri = count(f.refused.Files.Total()), o.uri()
+	}
+	_, err := u.versions.FailConversion(ctx, request)
 	if err := staleOr(err); errors.Is(err, errStale) {
 		return u.dropped(ctx, c)
 	} else if err != nil {
 		return err
 	}
 	u.log.Info("failed", zap.String("version", c.Name), zap.String("reason", f.reason.String()), zap.String("message", f.message))
-	u.over(ctx, c, ingestv1.Version_FAILED)
+	u.over(ctx, c, ingestv1.Version_FAILED, request.GetUri() != "")
 	return nil
 }
 
@@ -132,19 +144,22 @@ func (u *unit) collect(ctx context.Context, c tracker.Conversion) bool {
 	if state != ingestv1.Version_READY && state != ingestv1.Version_FAILED {
 		return false
 	}
-	u.over(ctx, c, state)
+	u.over(ctx, c, state, got.GetVersion().GetUri() != "")
 	return true
 }
 
-// over clears away after a conversion: of a READY one what only the work needed, of a FAILED one everything. Its errors are only logged: the
-// version's state is final, and keep tries again as long as the tracker knows the conversion.
-func (u *unit) over(ctx context.Context, c tracker.Conversion, state ingestv1.Version_State) {
+// over clears away after a conversion: of a READY one what only the work needed, of a FAILED one everything but the report, if it has one.
+// Its errors are only logged: the version's state is final, and keep tries again as long as the tracker knows the conversion.
+func (u *unit) over(ctx context.Context, c tracker.Conversion, state ingestv1.Version_State, report bool) {
 	o := u.objects(c.SourceKey, c.OutputPrefix)
-	prefix := o.workPrefix()
+	prefix, stays := o.workPrefix(), ""
 	if state == ingestv1.Version_FAILED {
 		prefix = o.output
+		if report {
+			stays = o.fileKey(convert.ReportName)
+		}
 	}
-	err := o.remove(ctx, prefix)
+	err := o.remove(ctx, prefix, stays)
 	if err == nil {
 		err = u.tracker.End(ctx, c)
 	}

@@ -39,6 +39,7 @@ import (
 	"github.com/trainyard/trainyard/services/notification"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
+	"google.golang.org/protobuf/proto"
 )
 
 // The test binary is the worker process too.
@@ -306,6 +307,14 @@ func TestConversion(t *testing.T) {
 			s.cleared(version.GetName(), "work/")
 		})
 
+		t.Run("one bad picture is one too many where none is tolerated", func(t *testing.T) {
+			data := zipped(append(pictures(40), file{"cat/broken.png", picture(1)[:60]})...)
+			version := s.wait(s.upload("pets.zip", data, &ingestv1.ConversionOptions{MaxBadFraction: proto.Float64(0)}))
+			if version.GetState() != ingestv1.Version_FAILED || version.GetError().GetReason() != errorsv1.ErrorReason_TOO_MANY_BAD_FILES || version.GetRejectedCount() != 1 {
+				t.Errorf("%s, %d left out: %v", version.GetState(), version.GetRejectedCount(), version.GetError())
+			}
+		})
+
 		var cats []file
 		for i := range 6 {
 			cats = append(cats, file{fmt.Sprintf("cat/%d.png", i), picture(i)})
@@ -314,14 +323,15 @@ func TestConversion(t *testing.T) {
 			data []byte
 			want errorsv1.ErrorReason
 			says string
+			left int // how much of it is listed as left out
 		}{
-			"no archive":    {[]byte("Rar!\x1a\x07 and so on"), errorsv1.ErrorReason_NOT_AN_ARCHIVE, "zip"},
-			"no dataset":    {[]byte(strings.Repeat("nothing known ", 50)), errorsv1.ErrorReason_FORMAT_UNKNOWN, "cats/1.jpg"},
-			"empty archive": {zipped(), errorsv1.ErrorReason_ARCHIVE_EMPTY, ""},
+			"no archive":    {[]byte("Rar!\x1a\x07 and so on"), errorsv1.ErrorReason_NOT_AN_ARCHIVE, "zip", 0},
+			"no dataset":    {[]byte(strings.Repeat("nothing known ", 50)), errorsv1.ErrorReason_FORMAT_UNKNOWN, "cats/1.jpg", 0},
+			"empty archive": {zipped(), errorsv1.ErrorReason_ARCHIVE_EMPTY, "", 0},
 			// Found out at the end, when the shards are there already.
-			"one class usable": {zipped(append(cats, file{"dog/a.png", []byte("x")}, file{"dog/b.png", []byte("x")})...), errorsv1.ErrorReason_TOO_FEW_CLASSES, "usable"},
-			"one class":        {zipped(file{"cat/1.png", picture(1)}, file{"cat/2.png", picture(2)}), errorsv1.ErrorReason_TOO_FEW_CLASSES, "two"},
-			"mostly bad":       {zipped(append(pictures(4), file{"cat/a.png", []byte("x")}, file{"cat/b.png", []byte("x")}, file{"dog/c.png", []byte("x")}, file{"dog/d.png", []byte("x")}, file{"dog/e.png", []byte("x")})...), errorsv1.ErrorReason_TOO_MANY_BAD_FILES, "cat/a.png"},
+			"one class usable": {zipped(append(cats, file{"dog/a.png", []byte("x")}, file{"dog/b.png", []byte("x")})...), errorsv1.ErrorReason_TOO_FEW_CLASSES, "usable", 2},
+			"one class":        {zipped(file{"cat/1.png", picture(1)}, file{"cat/2.png", picture(2)}), errorsv1.ErrorReason_TOO_FEW_CLASSES, "two", 0},
+			"mostly bad":       {zipped(append(pictures(4), file{"cat/a.png", []byte("x")}, file{"cat/b.png", []byte("x")}, file{"dog/c.png", []byte("x")}, file{"dog/d.png", []byte("x")}, file{"dog/e.png", []byte("x")})...), errorsv1.ErrorReason_TOO_MANY_BAD_FILES, "cat/a.png", 5},
 		} {
 			t.Run(name+" fails with what was expected", func(t *testing.T) {
 				version := s.wait(s.upload("x.zip", test.data, nil))
@@ -332,7 +342,23 @@ func TestConversion(t *testing.T) {
 				if !apierror.Is(err, errorsv1.ErrorReason_WRONG_STATE) {
 					t.Errorf("its shards: %v", err)
 				}
-				s.cleared(version.GetName(), "")
+				left, err := s.results.ListRejections(t.Context(), &converterv1.ListRejectionsRequest{Parent: version.GetName()})
+				check(t, err)
+				if n := int32(test.left); len(left.GetRejections()) != test.left || left.GetTotalSize() != n || version.GetRejectedCount() != n { //nolint:gosec // A few.
+					t.Errorf("%d left out, listed %v", version.GetRejectedCount(), left)
+				}
+				for _, r := range left.GetRejections() {
+					if r.GetPath() == "" || r.GetReason() == "" || r.GetMessage() == "" {
+						t.Errorf("listed: %v", r)
+					}
+				}
+				if test.left == 0 {
+					s.cleared(version.GetName(), "")
+					return
+				}
+				testkit.Eventually(t, 10*time.Second, "nothing but the report stays", func() bool {
+					return slices.Equal(s.keys(version.GetName()), []string{convert.ReportName})
+				})
 			})
 		}
 
@@ -355,6 +381,19 @@ func TestConversion(t *testing.T) {
 			}
 		})
 	})
+}
+
+// What is left out is known once it is over, and not before.
+func TestRejectionsOfWhatIsNotOver(t *testing.T) {
+	s := newSuite(t, testkit.SQLite(t), nil)
+	_, err := s.datasets.CreateDataset(t.Context(), &ingestv1.CreateDatasetRequest{DatasetId: "d", Dataset: &ingestv1.Dataset{}})
+	check(t, err)
+	_, err = s.datasets.CreateVersion(t.Context(), &ingestv1.CreateVersionRequest{Parent: "datasets/d", Version: &ingestv1.Version{FileName: "x.zip", SizeBytes: 1}})
+	check(t, err)
+	_, err = s.results.ListRejections(t.Context(), &converterv1.ListRejectionsRequest{Parent: "datasets/d/versions/1"})
+	if !apierror.Is(err, errorsv1.ErrorReason_WRONG_STATE) || !strings.Contains(err.Error(), "READY or FAILED") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func event(bucket, key string) string {

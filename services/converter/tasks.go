@@ -52,7 +52,7 @@ func (u *unit) handleTask(ctx context.Context, m queue.Message) error {
 	case err != nil:
 		return u.settle(ctx, c, err, m.Receives)
 	case finished:
-		u.over(ctx, c, ingestv1.Version_READY)
+		u.over(ctx, c, ingestv1.Version_READY, true)
 	case last:
 		return u.tracker.SetLastTry(ctx, c, t.Task, false)
 	}
@@ -192,9 +192,9 @@ func (u *unit) finish(ctx context.Context, c tracker.Conversion) error {
 	if err != nil {
 		return err
 	}
-	result.Uri = fmt.Sprintf("s3://%s/%s", u.cfg.Bucket, c.OutputPrefix)
+	result.Uri = o.uri()
 	if size := proto.Size(result); size > maxResult {
-		return &failure{errorsv1.ErrorReason_LIMIT_EXCEEDED, fmt.Sprintf("The names of the %d classes take %d bytes together; at most %d are kept. Use fewer or shorter class names.", len(result.GetClasses()), size, maxResult)}
+		return &failure{reason: errorsv1.ErrorReason_LIMIT_EXCEEDED, message: fmt.Sprintf("The names of the %d classes take %d bytes together; at most %d are kept. Use fewer or shorter class names.", len(result.GetClasses()), size, maxResult)}
 	}
 	if plan.Options.Package {
 		if err := o.pack(ctx, output); err != nil {

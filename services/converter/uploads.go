@@ -120,7 +120,7 @@ func (u *unit) take(ctx context.Context, key string, receives int) error {
 		return err
 	}
 	if finished {
-		u.over(ctx, c, ingestv1.Version_READY)
+		u.over(ctx, c, ingestv1.Version_READY, true)
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (u *unit) plan(ctx context.Context, c tracker.Conversion, version *ingestv1
 		return false, causeOf(ctx, err)
 	}
 	if planned.Records > math.MaxInt32 {
-		return false, &failure{errorsv1.ErrorReason_LIMIT_EXCEEDED, fmt.Sprintf("The archive holds %d examples; a version takes at most %d. Split it into several datasets.", planned.Records, math.MaxInt32)}
+		return false, &failure{reason: errorsv1.ErrorReason_LIMIT_EXCEEDED, message: fmt.Sprintf("The archive holds %d examples; a version takes at most %d. Split it into several datasets.", planned.Records, math.MaxInt32)}
 	}
 	c.PlanKey, c.PlanSize, c.Records, c.LeftOut = planned.Key, planned.Size, planned.Records, planned.LeftOut
 	todo, err := u.tracker.Begin(ctx, c, planned.TaskSize)

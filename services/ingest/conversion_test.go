@@ -128,6 +128,24 @@ func TestFailedConversionSaysWhy(t *testing.T) {
 	})
 }
 
+func TestFailedConversionTellsWhereItsReportIs(t *testing.T) {
+	testkit.EachDatabase(t, func(t *testing.T, dsn string) {
+		s := start(t, dsn)
+		v := s.uploaded(s.dataset("digits"))
+		_, err := s.conversion.FailConversion(t.Context(), &ingestv1.FailConversionRequest{
+			Project: project, Name: v.GetName(), Fence: s.mustClaim(v.GetName()).GetFence(), RejectedCount: 12, Uri: "s3://b/p/",
+			Failure: &errorsv1.Failure{Reason: errorsv1.ErrorReason_TOO_MANY_BAD_FILES, Message: "too many"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := s.get(v.GetName())
+		if got.GetState() != ingestv1.Version_FAILED || got.GetRejectedCount() != 12 || got.GetUri() != "s3://b/p/" || got.GetExampleCount() != 0 {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
 func TestClaimOfWhatDoesNotFit(t *testing.T) {
 	s := start(t, testkit.SQLite(t))
 	v := s.uploaded(s.dataset("digits"))

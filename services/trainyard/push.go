@@ -331,7 +331,11 @@ func (c *pushCommand) wait(ctx context.Context, api *client.Client, version *ing
 
 func describeVersion(v *ingestv1.Version) string {
 	if v.GetState() != ingestv1.Version_READY {
-		return fmt.Sprintf("%s is %s: %s", v.GetName(), v.GetState(), v.GetError().GetMessage())
+		text := fmt.Sprintf("%s is %s: %s", v.GetName(), v.GetState(), v.GetError().GetMessage())
+		if v.GetRejectedCount() > 0 {
+			text += fmt.Sprintf("\n  see all that was left out with: trainyard list %s/rejections", v.GetName())
+		}
+		return text
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s is READY: read as %s, %s", v.GetName(), v.GetFormat(), counted(int64(v.GetExampleCount()), "example"))

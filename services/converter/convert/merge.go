@@ -99,19 +99,53 @@ type Duplicates struct {
 
 // Report says what was found, what was left out and why. Of files, rows and annotations alike, kept and left out add up to found.
 type Report struct {
-	Dataset    string        `json:"dataset"`
-	Version    string        `json:"version"`
-	Format     FormatChoice  `json:"format"`
-	Examples   int64         `json:"examples"`
-	Found      Tally         `json:"found"`
-	Kept       Tally         `json:"kept"`
-	LeftOut    Tally         `json:"left_out"`
-	Bad        int64         `json:"bad"`        // files and rows left out that count towards max_bad_fraction
-	Reasons    Reasons       `json:"reasons"`    // how many by reason
-	Files      []reject.File `json:"files"`      // what was left out: files, rows, annotations in order of path
-	NotListed  int64         `json:"not_listed"` // left out beyond the first 10,000
-	Warnings   []string      `json:"warnings"`
-	Duplicates Duplicates    `json:"duplicates"`
+	Dataset  string       `json:"dataset"`
+	Version  string       `json:"version"`
+	Format   FormatChoice `json:"format"`
+	Examples int64        `json:"examples"`
+	Found    Tally        `json:"found"`
+	Kept     Tally        `json:"kept"`
+	Losses
+	Warnings   []string   `json:"warnings"`
+	Duplicates Duplicates `json:"duplicates"`
+}
+
+// Losses are what was left out.
+type Losses struct {
+	LeftOut   Tally         `json:"left_out"`
+	Bad       int64         `json:"bad"`        // files and rows left out that count towards max_bad_fraction
+	Reasons   Reasons       `json:"reasons"`    // how many by reason
+	Files     []reject.File `json:"files"`      // what was left out: files, rows, annotations in order of path
+	NotListed int64         `json:"not_listed"` // left out beyond the first 10,000
+}
+
+// lossesOf takes a sorted list.
+func lossesOf(left reject.List) Losses {
+	l := Losses{
+		LeftOut: Tally{left.Counts.Total(), left.Rows.Total(), left.Annotations.Total()},
+		Bad:     left.Bad(), Reasons: Reasons{left.Counts, left.Rows, left.Annotations}, Files: left.Files,
+	}
+	l.NotListed = l.LeftOut.Files + l.LeftOut.Rows + left.Annotations.Total() - left.Annotations[reject.OwnerLeftOut] - int64(len(left.Files))
+	for _, c := range []*reject.Counts{&l.Reasons.Files, &l.Reasons.Rows, &l.Reasons.Annotations} {
+		if *c == nil {
+			*c = reject.Counts{}
+		}
+	}
+	if l.Files == nil {
+		l.Files = []reject.File{}
+	}
+	return l
+}
+
+// FailureReport is report.json of an upload that was refused because of what it holds: why, and what was left out until then.
+func FailureReport(e *reject.Error) []byte {
+	left := e.Files.Clone()
+	left.Sort()
+	return encodeJSON(struct {
+		Reason  reject.Reason `json:"reason"`
+		Message string        `json:"message"`
+		Losses
+	}{e.Reason, e.Message, lossesOf(left)})
 }
 
 // Reasons count what was left out by kind and reason.
@@ -348,21 +382,11 @@ func duplicates(results []*TaskResult, shift uint8) Duplicates {
 func makeReport(p *Plan, m *Manifest, kept Tally, left reject.List) (Report, error) {
 	r := Report{
 		Dataset: m.Dataset, Version: m.Version, Format: p.Format, Examples: m.Examples,
-		Found: p.Found, Kept: kept, LeftOut: Tally{left.Counts.Total(), left.Rows.Total(), left.Annotations.Total()},
-		Bad: left.Bad(), Reasons: Reasons{left.Counts, left.Rows, left.Annotations}, Files: left.Files,
+		Found: p.Found, Kept: kept, Losses: lossesOf(left),
 		Duplicates: m.Duplicates, Warnings: append([]string{}, p.Warnings...),
 	}
-	r.NotListed = r.LeftOut.Files + r.LeftOut.Rows + left.Annotations.Total() - left.Annotations[reject.OwnerLeftOut] - int64(len(left.Files))
 	if sum := (Tally{kept.Files + r.LeftOut.Files, kept.Rows + r.LeftOut.Rows, kept.Annotations + r.LeftOut.Annotations}); sum != p.Found {
 		return r, fmt.Errorf("the account of the conversion doesn't add up: found %+v, kept %+v, left out %+v", p.Found, kept, r.LeftOut)
-	}
-	for _, c := range []*reject.Counts{&r.Reasons.Files, &r.Reasons.Rows, &r.Reasons.Annotations} {
-		if *c == nil {
-			*c = reject.Counts{}
-		}
-	}
-	if r.Files == nil {
-		r.Files = []reject.File{}
 	}
 	if m.Duplicates.AcrossSplits > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%d examples occur in more than one split; the evaluation will look better than it is.", m.Duplicates.AcrossSplits))

@@ -132,11 +132,25 @@ func (s *Server) signed(ctx context.Context, key, name string) (string, error) {
 	return signed.URL, nil
 }
 
-// ListRejections lists the files that were left out.
+// ListRejections lists what was left out. A version that failed for another reason than that has left nothing out.
 func (s *Server) ListRejections(ctx context.Context, req *converterv1.ListRejectionsRequest) (*converterv1.ListRejectionsResponse, error) {
-	var report convert.Report
-	if _, err := s.document(ctx, req.GetParent(), convert.ReportName, &report); err != nil {
-		return nil, toStatus(err)
+	v, err := s.version(ctx, req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	ready, failed := v.GetState() == ingestv1.Version_READY, v.GetState() == ingestv1.Version_FAILED
+	if !ready && !failed {
+		return nil, toStatus(&notReadyError{version: v.GetName(), state: v.GetState(), what: "what was left out is known once it is READY or FAILED"})
+	}
+	var report convert.Losses
+	if ready || v.GetUri() != "" {
+		_, raw, err := s.get(ctx, v, convert.ReportName)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(raw, &report); err != nil {
+			return nil, err
+		}
 	}
 	page, next, err := paginate(report.Files, req.GetPageSize(), req.GetPageToken())
 	if err != nil {
@@ -160,18 +174,29 @@ func (s *Server) document(ctx context.Context, version, name string, into any) (
 
 // read reads a file of a READY version and gives the key prefix it lies under.
 func (s *Server) read(ctx context.Context, version, name string) (prefix string, raw []byte, err error) {
+	v, err := s.version(ctx, version)
+	if err != nil {
+		return "", nil, err
+	}
+	if v.GetState() != ingestv1.Version_READY {
+		return "", nil, &notReadyError{version: v.GetName(), state: v.GetState(), what: "only READY versions have shards and a report"}
+	}
+	return s.get(ctx, v, name)
+}
+
+// version asks ingest for a version of the caller's project.
+func (s *Server) version(ctx context.Context, name string) (*ingestv1.Version, error) {
 	project, err := auth.Project(ctx)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	res, err := s.Versions.GetVersion(auth.ForProject(ctx, project), &ingestv1.GetVersionRequest{Name: version})
-	if err != nil {
-		return "", nil, err
-	}
-	if res.GetVersion().GetState() != ingestv1.Version_READY {
-		return "", nil, &notReadyError{version: res.GetVersion().GetName(), state: res.GetVersion().GetState()}
-	}
-	uri, err := url.Parse(res.GetVersion().GetUri())
+	res, err := s.Versions.GetVersion(auth.ForProject(ctx, project), &ingestv1.GetVersionRequest{Name: name})
+	return res.GetVersion(), err
+}
+
+// get reads a file from where a version's URI says.
+func (s *Server) get(ctx context.Context, version *ingestv1.Version, name string) (prefix string, raw []byte, err error) {
+	uri, err := url.Parse(version.GetUri())
 	if err != nil {
 		return "", nil, fmt.Errorf("version's uri: %w", err)
 	}
@@ -211,10 +236,11 @@ func paginate[T any](items []T, size int32, token string) (page []T, next string
 type notReadyError struct {
 	version string
 	state   ingestv1.Version_State
+	what    string
 }
 
 func (e *notReadyError) Error() string {
-	return fmt.Sprintf("%s is %s; only READY versions have shards and a report.", e.version, e.state)
+	return fmt.Sprintf("%s is %s; %s.", e.version, e.state, e.what)
 }
 
 var _ error = (*notReadyError)(nil)

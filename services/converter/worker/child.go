@@ -123,7 +123,7 @@ func (c *child) do(ctx context.Context, j job) message {
 	var refused *reject.Error
 	switch {
 	case errors.As(err, &refused):
-		return message{Rejected: &rejected{Reason: refused.Reason, Message: refused.Message}}
+		return message{Rejected: &rejected{Reason: refused.Reason, Message: refused.Message, Files: refused.Files}}
 	case errors.Is(err, source.ErrChanged):
 		return message{Failed: &failed{Kind: sourceChanged, Error: err.Error()}}
 	case errors.Is(err, scratch.ErrFull):

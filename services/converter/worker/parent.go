@@ -148,7 +148,7 @@ func (p Parent) run(ctx context.Context, j job) (message, error) {
 	}
 	switch {
 	case final.Rejected != nil:
-		return message{}, &reject.Error{Reason: final.Rejected.Reason, Message: final.Rejected.Message}
+		return message{}, &reject.Error{Reason: final.Rejected.Reason, Message: final.Rejected.Message, Files: final.Rejected.Files}
 	case final.Failed != nil:
 		return message{}, final.Failed.asError()
 	case final.Planned != nil, final.Result != nil, final.Page != nil:

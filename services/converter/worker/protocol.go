@@ -96,6 +96,7 @@ type message struct {
 type rejected struct {
 	Reason  reject.Reason `json:"reason"`
 	Message string        `json:"message"`
+	Files   reject.List   `json:"files,omitzero"`
 }
 
 type failed struct {

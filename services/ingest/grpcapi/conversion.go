@@ -66,7 +66,7 @@ func (s *conversionServer) FailConversion(ctx context.Context, req *ingestv1.Fai
 	if err != nil {
 		return nil, err
 	}
-	if err := s.lifecycle.Fail(ctx, id, req.GetFence(), req.GetFailure()); err != nil {
+	if err := s.lifecycle.Fail(ctx, id, req.GetFence(), req.GetFailure(), req.GetRejectedCount(), req.GetUri()); err != nil {
 		return nil, s.errors.status(err)
 	}
 	return &ingestv1.FailConversionResponse{}, nil

@@ -251,12 +251,15 @@ func (v *Version) Finish(now, fence int64, result *ingestv1.ConversionResult) er
 }
 
 // Fail ends the conversion badly. Safe to repeat with the same fence.
-func (v *Version) Fail(now, fence int64, failure *errorsv1.Failure) error {
+func (v *Version) Fail(now, fence int64, failure *errorsv1.Failure, rejected int32, uri string) error {
 	if v.State == Failed && fence == v.Fence {
 		return nil
 	}
 	if err := v.holds(fence); err != nil {
 		return err
+	}
+	if uri != "" {
+		v.Result.V = &ingestv1.ConversionResult{RejectedCount: rejected, Uri: uri}
 	}
 	v.fail(now, failure)
 	return nil

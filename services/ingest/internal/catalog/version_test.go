@@ -67,7 +67,7 @@ func TestStateMachine(t *testing.T) {
 			refused: []State{Uploading, Uploaded, Failed, Expired, Aborted},
 		},
 		"fail": {
-			do:      func(v *Version) error { return v.Fail(now, fence, &errorsv1.Failure{}) },
+			do:      func(v *Version) error { return v.Fail(now, fence, &errorsv1.Failure{}, 0, "") },
 			to:      map[State]State{Converting: Failed},
 			stays:   []State{Failed},
 			refused: []State{Uploading, Uploaded, Ready, Expired, Aborted},
@@ -83,7 +83,7 @@ func TestStateMachine(t *testing.T) {
 			refused: all,
 		},
 		"stale fail": {
-			do:      func(v *Version) error { return v.Fail(now, fence-1, &errorsv1.Failure{}) },
+			do:      func(v *Version) error { return v.Fail(now, fence-1, &errorsv1.Failure{}, 0, "") },
 			refused: all,
 		},
 		"give up": {

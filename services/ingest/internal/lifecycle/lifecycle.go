@@ -327,8 +327,8 @@ func (l *Lifecycle) Finish(ctx context.Context, id catalog.ID, fence int64, resu
 	return err
 }
 
-// Fail ends a conversion badly.
-func (l *Lifecycle) Fail(ctx context.Context, id catalog.ID, fence int64, failure *errorsv1.Failure) error {
-	_, err := l.catalog.Change(ctx, id, func(v *catalog.Version, now int64) error { return v.Fail(now, fence, failure) })
+// Fail ends a conversion badly. So much was left out, of which a report lies at the URI, if there is one.
+func (l *Lifecycle) Fail(ctx context.Context, id catalog.ID, fence int64, failure *errorsv1.Failure, rejected int32, uri string) error {
+	_, err := l.catalog.Change(ctx, id, func(v *catalog.Version, now int64) error { return v.Fail(now, fence, failure, rejected, uri) })
 	return err
 }

@@ -18,7 +18,7 @@ export function Rejections({ version, statistics }: { version: Version; statisti
       <Text size="sm" mb="xs">
         Left out: {statistics ? tallyInWords(statistics.leftOut ?? {}) : count(version.rejectedCount)}.
       </Text>
-      {query.error && version.state === "READY" && (
+      {query.error && ended && (
         <ErrorNote title="Can't show the list" error={query.error} onRetry={() => void query.refetch()} />
       )}
       {query.isLoading && <Loader role="status" aria-label="Loading the list" />}
