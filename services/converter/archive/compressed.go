@@ -11,9 +11,10 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/trainyard/trainyard/services/converter/inflate"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/scratch"
 	"github.com/trainyard/trainyard/services/converter/source"
@@ -40,7 +41,7 @@ func openCompressed(ctx context.Context, src source.Source, kind Kind) (*inflate
 	var err error
 	switch kind {
 	case Gzip:
-		s.z, err = gzip.NewReader(buffered)
+		s.z, err = inflate.NewGzip(buffered)
 	case Zstd:
 		var d *zstd.Decoder
 		if d, err = zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true)); err == nil {
@@ -123,20 +124,55 @@ func inflateTo(ctx context.Context, dst *os.File, src source.Source, limits Limi
 		return err
 	}
 	defer s.close()
+	// One piece is inflated while the one before is written.
+	const pieces, piece = 3, 512 << 10
+	free, inflated := make(chan []byte, pieces), make(chan []byte, pieces)
+	for range pieces {
+		free <- make([]byte, piece)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		for p := range inflated {
+			if _, err := dst.Write(p); err != nil {
+				return err
+			}
+			free <- p[:piece]
+		}
+		return nil
+	})
+	group.Go(func() error {
+		defer close(inflated)
+		return s.inflateAll(ctx, filepath.Dir(dst.Name()), limits, free, inflated)
+	})
+	return group.Wait()
+}
+
+// inflateAll fills free pieces and passes them on, to be written to the folder dir.
+func (s *inflater) inflateAll(ctx context.Context, dir string, limits Limits, free <-chan []byte, inflated chan<- []byte) error {
 	// Disk and size are looked at every so many bytes. What came out is held against what went in so far and
 	// not against the whole source, or a large bomb would fill the disk before it is found out.
 	const step = 32 << 20
-	for written := int64(0); ; {
-		if err := scratch.Check(filepath.Dir(dst.Name()), step); err != nil {
-			return err
+	for done, look := int64(0), int64(0); ; {
+		if done >= look {
+			if err := scratch.Check(dir, step); err != nil {
+				return err
+			}
+			look = done + step
 		}
-		n, err := io.CopyN(dst, s, step)
-		written += n
-		if read := s.in.n.Load(); written > limits.maxUnpacked(read) {
+		var p []byte
+		select {
+		case p = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		n, err := s.Read(p)
+		done += int64(n)
+		if read := s.in.n.Load(); done > limits.maxUnpacked(read) {
 			return reject.New(reject.ArchiveTooLarge,
 				"The first %d bytes of the file unpack to more than %d bytes, as only files made to do harm do. Upload the files themselves with `trainyard push FOLDER`, or without compression.",
 				read, limits.maxUnpacked(read))
 		}
+		inflated <- p[:n] // never blocks: there are so many pieces and no more
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

@@ -8,8 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/klauspost/compress/flate"
-
+	"github.com/trainyard/trainyard/services/converter/inflate"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/source"
 )
@@ -24,7 +23,8 @@ func OpenEntry(ctx context.Context, src source.Source, e *Entry) (io.ReadCloser,
 	raw := source.NewReader(ctx, src, start, start+e.Packed)
 	s := &entryStream{raw: raw, data: raw, entry: e, left: e.Size}
 	if e.Method == ZipDeflated {
-		s.inflate = flate.NewReader(bufio.NewReaderSize(raw, 1<<18))
+		s.inflate = &inflate.Reader{}
+		s.inflate.Reset(bufio.NewReaderSize(raw, 1<<18))
 		s.data = s.inflate
 	}
 	if e.Method != Raw {
@@ -67,7 +67,7 @@ func DataOffset(ctx context.Context, src source.Source, e *Entry) (int64, error)
 // entryStream checks what it reads.
 type entryStream struct {
 	raw     *source.Reader
-	inflate io.ReadCloser
+	inflate *inflate.Reader
 	data    io.Reader
 	entry   *Entry
 	sum     hash.Hash32
@@ -90,7 +90,7 @@ func (s *entryStream) Read(p []byte) (int, error) {
 		s.sum.Write(p[:n])
 	}
 	if err != nil && s.left > 0 {
-		if ended(err) || isFlateError(err) {
+		if ended(err) || errors.Is(err, inflate.ErrCorrupt) {
 			err = reject.NewFile(s.entry.Path, reject.CorruptEntry, "the entry's compressed data are damaged or shorter than the directory says")
 		}
 		s.done = err

@@ -1,22 +1,16 @@
 package archive
 
 import (
-	"bytes"
 	"errors"
 	"hash/crc32"
-	"io"
 
-	"github.com/klauspost/compress/flate"
-
+	"github.com/trainyard/trainyard/services/converter/inflate"
 	"github.com/trainyard/trainyard/services/converter/reject"
 )
 
 // Unpacker gets entries' data out of their extents. It is reused from entry to entry and not safe for concurrent use.
 // The zero value is ready.
-type Unpacker struct {
-	in      bytes.Reader
-	inflate io.ReadCloser
-}
+type Unpacker struct{ inflate inflate.Reader }
 
 // Unpack fills dst, which must have e.Size bytes, with the data of an entry whose extent was read
 // from the source. Data that don't fit the directory's size or checksum give a *reject.File.
@@ -42,24 +36,12 @@ func (u *Unpacker) Unpack(dst []byte, e *Entry, extent []byte) error {
 
 // deflated inflates straight into dst and makes sure that there is neither less nor more.
 func (u *Unpacker) deflated(dst []byte, e *Entry, data []byte) error {
-	u.in.Reset(data)
-	if u.inflate == nil {
-		u.inflate = flate.NewReader(&u.in)
-	} else if err := u.inflate.(flate.Resetter).Reset(&u.in, nil); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(u.inflate, dst); err != nil {
-		return reject.NewFile(e.Path, reject.CorruptEntry, "the entry's compressed data are damaged or shorter than the directory says")
-	}
-	var more [1]byte
-	if n, err := u.inflate.Read(more[:]); n != 0 || !errors.Is(err, io.EOF) {
+	err := u.inflate.Decode(dst, data)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, inflate.ErrLong):
 		return reject.NewFile(e.Path, reject.CorruptEntry, "the entry's compressed data are longer than the directory says")
 	}
-	return nil
-}
-
-// isFlateError tells whether err reports damaged compressed data.
-func isFlateError(err error) bool {
-	var corruptInput flate.CorruptInputError
-	return errors.As(err, &corruptInput)
+	return reject.NewFile(e.Path, reject.CorruptEntry, "the entry's compressed data are damaged or shorter than the directory says")
 }
