@@ -997,7 +997,7 @@ export interface components {
              * @description Examples written so far.
              */
             doneExamples?: number;
-            /** @description What is being done: `planning`, `converting`, `finishing`. */
+            /** @description What is being done: `planning`, when the upload is looked through and, if it is compressed, unpacked; `converting`; `finishing`. */
             phase?: string;
             /**
              * Format: int32

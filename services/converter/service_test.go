@@ -428,6 +428,27 @@ func TestCrashingWorker(t *testing.T) {
 	})
 }
 
+// How much of an upload was read while it is planned shows in the version.
+func TestPlanningShowsHowFarItIs(t *testing.T) {
+	planning := filepath.Join(t.TempDir(), "planning")
+	check(t, os.WriteFile(planning, []byte("#!/bin/sh\nread -r job\necho '{\"progress\":{\"bytes\":1000}}'\nexec sleep 60\n"), 0o700)) //nolint:gosec // A test's program.
+	s := newSuite(t, testkit.SQLite(t), func(c *converter.Config) { c.Worker = planning })
+	data := zipped(pictures(10)...)
+	name := s.upload("pets.zip", data, nil)
+	var told *ingestv1.ConversionProgress
+	testkit.Eventually(t, 10*time.Second, "it is told", func() bool {
+		told = s.state(name).GetProgress()
+		return told.GetDoneBytes() > 0
+	})
+	if told.GetPhase() != "planning" || told.GetDoneBytes() != 1000 || told.GetTotalBytes() != int64(len(data)) || told.GetTotalExamples() != 0 {
+		t.Errorf("progress %v", told)
+	}
+	time.Sleep(1500 * time.Millisecond) // The lease is renewed meanwhile.
+	if told = s.state(name).GetProgress(); told.GetDoneBytes() != 1000 {
+		t.Errorf("progress %v", told)
+	}
+}
+
 // A converter that is lost between the plan and the queue keeps nothing from going on: the lease runs out, and the tasks are sent anew.
 func TestPlannedButNotSent(t *testing.T) {
 	var missing string

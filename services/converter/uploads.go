@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -132,9 +133,11 @@ func (u *unit) plan(ctx context.Context, c tracker.Conversion, version *ingestv1
 	if err != nil {
 		return false, err
 	}
-	ctx, release := u.holdLease(ctx, c, func(ctx context.Context) error {
-		return u.sendProgress(ctx, c, &ingestv1.ConversionProgress{Phase: "planning", TotalBytes: c.SourceSize})
-	})
+	var read atomic.Int64
+	tell := func(ctx context.Context) error {
+		return u.sendProgress(ctx, c, &ingestv1.ConversionProgress{Phase: "planning", DoneBytes: read.Load(), TotalBytes: c.SourceSize})
+	}
+	ctx, release := u.holdLease(ctx, c, tell)
 	defer release()
 	dir, leave, err := u.folders.of(c)
 	if err != nil {
@@ -142,7 +145,15 @@ func (u *unit) plan(ctx context.Context, c tracker.Conversion, version *ingestv1
 	}
 	defer leave()
 	o := u.objects(c.SourceKey, c.OutputPrefix)
-	planned, err := u.parent(c, o.sign(worker.PlanStep)).Plan(ctx, options, worker.Source{Size: c.SourceSize, ETag: c.SourceETag}, dir)
+	parent := u.parent(c, o.sign(worker.PlanStep))
+	parent.Progress = func(p convert.Progress) {
+		read.Store(min(p.Bytes, c.SourceSize))
+		if u.reports.due(c.Project + " " + c.Name) {
+			// A stale fence shows at the next renewal too, which stops the work.
+			_ = tell(ctx)
+		}
+	}
+	planned, err := parent.Plan(ctx, options, worker.Source{Size: c.SourceSize, ETag: c.SourceETag}, dir)
 	if err != nil {
 		return false, causeOf(ctx, err)
 	}

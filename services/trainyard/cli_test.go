@@ -91,6 +91,9 @@ func TestTextsForPeople(t *testing.T) {
 		"an event of a conversion": {
 			summary(event(t, `{"state":"CONVERTING","progress":{"phase":"converting","doneExamples":5,"totalExamples":10}}`)), "CONVERTING converting 5/10",
 		},
+		"an event of planning": {
+			summary(event(t, `{"state":"CONVERTING","progress":{"phase":"planning","doneBytes":"500","totalBytes":"2000"}}`)), "CONVERTING planning 500/2000 bytes",
+		},
 		"an event of a job": {
 			summary(event(t, `{"state":"RUNNING","secondaryStatus":"Training","metrics":{"validation:accuracy":0.5,"train:loss":1}}`)), "RUNNING Training validation:accuracy=0.5",
 		},

@@ -314,6 +314,9 @@ func (c *pushCommand) wait(ctx context.Context, api *client.Client, version *ing
 			return true, nil
 		case ingestv1.Version_CONVERTING:
 			p := version.GetProgress()
+			if p.GetTotalExamples() == 0 && p.GetDoneBytes() < p.GetTotalBytes() {
+				out.progress("look through", "", p.GetDoneBytes(), p.GetTotalBytes(), true)
+			}
 			out.progress("convert", "", int64(p.GetDoneExamples()), int64(p.GetTotalExamples()), false)
 		}
 		return false, nil

@@ -64,7 +64,11 @@ func summary(e *notificationv1.Event) string {
 		parts = append(parts, s)
 	}
 	if p := fields["progress"].GetStructValue().GetFields(); p["phase"].GetStringValue() != "" && parts[0] == "CONVERTING" {
-		parts = append(parts, fmt.Sprintf("%s %g/%g", p["phase"].GetStringValue(), p["doneExamples"].GetNumberValue(), p["totalExamples"].GetNumberValue()))
+		if p["totalExamples"].GetNumberValue() == 0 {
+			parts = append(parts, fmt.Sprintf("%s %s/%s bytes", p["phase"].GetStringValue(), p["doneBytes"].GetStringValue(), p["totalBytes"].GetStringValue()))
+		} else {
+			parts = append(parts, fmt.Sprintf("%s %g/%g", p["phase"].GetStringValue(), p["doneExamples"].GetNumberValue(), p["totalExamples"].GetNumberValue()))
+		}
 	}
 	metrics := fields["metrics"].GetStructValue().GetFields()
 	for _, name := range []string{"validation:accuracy", "validation:loss"} {

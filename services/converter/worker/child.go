@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -142,7 +143,10 @@ func (c *child) object(request SignRequest, size int64, etag string) source.Sour
 }
 
 func (c *child) plan(ctx context.Context, j job) (*Planned, error) {
-	plan, err := convert.MakePlan(ctx, c.object(SignRequest{Object: SourceObject}, j.SourceSize, j.SourceETag), j.Options, j.Scratch)
+	src := &counted{Source: c.object(SignRequest{Object: SourceObject}, j.SourceSize, j.SourceETag)}
+	stopProgress := c.tellRead(src)
+	plan, err := convert.MakePlan(ctx, src, j.Options, j.Scratch)
+	stopProgress()
 	if err != nil {
 		return nil, err
 	}
@@ -159,6 +163,49 @@ func (c *child) plan(ctx context.Context, j job) (*Planned, error) {
 		planned.TaskSize = append(planned.TaskSize, t.Bytes)
 	}
 	return planned, os.Remove(plan.Path())
+}
+
+// counted is a Source that counts the bytes that were read of it.
+type counted struct {
+	source.Source
+	read atomic.Int64
+}
+
+// ReadAt implements source.Source.
+func (s *counted) ReadAt(ctx context.Context, p []byte, off int64) error {
+	err := s.Source.ReadAt(ctx, p, off)
+	if err == nil {
+		s.read.Add(int64(len(p)))
+	}
+	return err
+}
+
+const tellEvery = 250 * time.Millisecond
+
+// tellRead tells the parent how much was read, whenever that has grown, until the returned function is called. What is read twice isn't more than there is.
+func (c *child) tellRead(src *counted) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		ticker := time.NewTicker(tellEvery)
+		defer ticker.Stop()
+		told := int64(0)
+		for {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+			if read := min(src.read.Load(), src.Size()); read > told {
+				told = read
+				c.send(message{Progress: &convert.Progress{Bytes: read}})
+			}
+		}
+	})
+	return func() {
+		cancel()
+		telling.Wait()
+	}
 }
 
 func (c *child) task(ctx context.Context, j job) (*convert.TaskResult, error) {

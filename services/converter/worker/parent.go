@@ -52,7 +52,7 @@ type Parent struct {
 	Deadline time.Duration
 	// Sign signs a URL for one object of the step at hand.
 	Sign func(context.Context, SignRequest) (Signed, error)
-	// Progress is told a few times a second how far a task is. May be nil.
+	// Progress is told a few times a second how far a task is; while planning, of how many bytes of the source were read. May be nil.
 	Progress func(convert.Progress)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -85,6 +86,34 @@ func TestReasonsComeThrough(t *testing.T) {
 	}
 	if err := plan(t, t.Context(), p, 1100); !errors.Is(err, source.ErrChanged) {
 		t.Errorf("a deleted object: %v", err)
+	}
+}
+
+// While it plans, a child tells how much of the source it has read.
+func TestPlanningTellsWhatWasRead(t *testing.T) {
+	data := "a,b\n" + strings.Repeat("1,2\n", 100_000)
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(100 * time.Millisecond) // So that it takes longer than a child waits to tell.
+		w.Header().Set("ETag", `"e"`)
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(data))
+	}))
+	t.Cleanup(store.Close)
+	var told []int64
+	p := worker.Parent{
+		Limits: worker.DefaultLimits,
+		Sign: func(_ context.Context, r worker.SignRequest) (worker.Signed, error) {
+			if r.Put {
+				return worker.Signed{}, errors.New("nothing is put here")
+			}
+			return worker.Signed{URL: store.URL}, nil
+		},
+		Progress: func(p convert.Progress) { told = append(told, p.Bytes) },
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // It will try to put its plan for longer.
+	defer cancel()
+	_ = plan(t, ctx, p, int64(len(data)))
+	if len(told) == 0 || !slices.IsSorted(told) || told[0] <= 0 || told[len(told)-1] > int64(len(data)) {
+		t.Errorf("told %v of %d bytes", told, len(data))
 	}
 }
 

@@ -802,7 +802,7 @@ func (x *UploadPlan) GetExpireTime() *timestamppb.Timestamp {
 // How far a conversion is.
 type ConversionProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is being done: `planning`, `converting`, `finishing`.
+	// What is being done: `planning`, when the upload is looked through and, if it is compressed, unpacked; `converting`; `finishing`.
 	Phase string `protobuf:"bytes,1,opt,name=phase,proto3" json:"phase,omitempty"`
 	// Examples written so far.
 	DoneExamples int32 `protobuf:"varint,2,opt,name=done_examples,json=doneExamples,proto3" json:"done_examples,omitempty"`

@@ -23,11 +23,18 @@ export function ConversionCard({ version }: { version: Version }) {
           {version.state === "UPLOADED"
             ? "Waiting for the converter."
             : total === 0
-              ? "Looking through the archive."
+              ? `Looking through the upload${lookedThrough(version)}.`
               : `${count(done)} of ${count(total)} examples, ${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)} read.`}
           {(progress.rejectedCount ?? 0) > 0 && ` ${count(progress.rejectedCount)} left out so far.`}
         </Text>
       </Stack>
     </Card>
   );
+}
+
+/** How much was read of it: all of a compressed upload, little of others. */
+function lookedThrough({ progress = {} }: Version): string {
+  return Number(progress.doneBytes ?? 0) > 0
+    ? `: ${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)} read`
+    : "";
 }
