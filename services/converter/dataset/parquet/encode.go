@@ -75,6 +75,7 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 		}
 		e.fields = append(e.fields, f)
 	}
+	e.walk.layout = layoutOf(len(e.fields), func(i int) *column { return &e.fields[i].column })
 	e.lay()
 	return e, nil
 }
@@ -208,7 +209,7 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 	label := -1
 	for i := range e.fields {
 		f := &e.fields[i]
-		if !e.walk.next(&f.column) {
+		if !e.walk.next(&f.column, i) {
 			return dst, malformed(item.Path)
 		}
 		if f.Lists > 0 {

@@ -72,6 +72,7 @@ const (
 
 func newObserver(columns []column, opts dataset.Options) (*observer, error) {
 	o := &observer{columns: columns, seen: make([]seen, len(columns)), budget: categoryBytes}
+	o.walk.layout = layoutOf(len(columns), func(i int) *column { return &columns[i] })
 	var err error
 	if o.label, err = findLabel(columns, opts.LabelColumn); err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func (o *observer) observe(row []byte) int32 {
 	o.bytes += int64(len(row))
 	for i := range o.columns {
 		c, s := &o.columns[i], &o.seen[i]
-		if !o.walk.next(c) {
+		if !o.walk.next(c, i) {
 			return -1 // can't be: these are our own rows
 		}
 		s.missing = s.missing || o.walk.missing

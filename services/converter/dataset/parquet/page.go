@@ -95,6 +95,10 @@ type chunkReader struct {
 	values   vector
 	indices  []int32 // into the dictionary, of a page that has them
 	indexed  bool
+
+	fixed   bool     // the column's values have a fixed length in rows
+	numbers []uint64 // then the dictionary's, as they lie in rows
+	spans   []span   // otherwise, of values that will be put into rows
 }
 
 func (r *chunkReader) reset(c *columnBytes) {
@@ -202,7 +206,7 @@ func (r *chunkReader) hold(bytes int64) error {
 
 // account bounds what a page will take: its bytes, its levels, and offsets or indices of its values.
 func (r *chunkReader) account(pageBytes, values int32) error {
-	bytes := int64(pageBytes) + r.dictionary.bytes()
+	bytes := int64(pageBytes) + r.dictionary.bytes() + 8*int64(cap(r.numbers))
 	bytes += int64(values) * 4
 	if r.column.node.maxDef > 0 {
 		bytes += int64(values)
@@ -231,7 +235,17 @@ func (r *chunkReader) readDictionary(h *pageHeader) error {
 	if e := h.Dictionary.V.Encoding; e != format.Plain && e != format.PlainDictionary {
 		return damage("its dictionary has the encoding %v", e)
 	}
-	return r.dictionary.plain(r.column.convert.width, r.dictPage, int(h.Dictionary.V.Values))
+	if err := r.dictionary.plain(r.column.convert.width, r.dictPage, int(h.Dictionary.V.Values)); err != nil || !r.fixed {
+		return err
+	}
+	if err := r.hold(r.held + 8*int64(h.Dictionary.V.Values)); err != nil {
+		return err
+	}
+	r.numbers = sized(r.numbers, r.dictionary.count)
+	for i := range r.numbers {
+		r.numbers[i] = r.column.convert.bits(r.dictionary.at(i))
+	}
+	return nil
 }
 
 func (r *chunkReader) readV1(h *pageHeader) error {
@@ -431,6 +445,14 @@ func (v *vector) at(i int) []byte {
 		return one[:]
 	}
 	return zero[:]
+}
+
+// span is where in data a value is that takes bytes.
+func (v *vector) span(i int) span {
+	if v.width > 0 {
+		return span{uint32(i * v.width), uint32((i + 1) * v.width)} //nolint:gosec // below maxPageBytes
+	}
+	return span{v.offsets[i] + v.prefix, v.offsets[i+1]}
 }
 
 var zero, one = [1]byte{0}, [1]byte{1}

@@ -13,21 +13,6 @@ import (
 	"github.com/trainyard/trainyard/services/converter/reject"
 )
 
-// A row in the neutral form is a status, then each column's value in the order of the columns' keys.
-//
-//	statusRow     the columns follow
-//	statusLarge   the row is left out; its size follows as a uvarint
-//
-// A column that lies in no list is a byte, 1 or 0 for missing, and the value if it is there. One in lists is a uvarint of how many
-// entries it has, for each the repetition level, for each the depth, and the values of all entries that have one. Depth d says that
-// there is an element in the first d lists; one more, that it has a value.
-//
-// A number is a varint (kindInt, kindBool) or a little-endian float32 (kindFloat), anything else a uvarint of its length and its bytes.
-const (
-	statusRow   = 0
-	statusLarge = 1
-)
-
 // A file may become minOut bytes, or maxExpansion times its size if that is more. Runs and dictionaries shrink what repeats, so that
 // real files become up to some hundred times larger; a hostile one could a billion times.
 const (
@@ -39,22 +24,35 @@ const (
 type rowReader struct {
 	file    *file
 	columns []*chunkReader
-	row     []byte
-	out     int64 // bytes of all rows so far
+	layout  layout
+	group   int   // the row group at hand, -1 at first
+	left    int64 // rows of it that are still to come
+	row     int64 // the next of its rows
+	out     int64 // bytes of all rows so far, as count counts them
 	most    int64 // that there may be
-	levels  []byte
-	values  []byte
-	large   int // bytes of the row at hand if they are more than the limit
+
+	// Of the batch at hand, by row:
+	sizes  []int
+	starts []int
+	at     []int // where the next value of no fixed length belongs
+
+	lists  lists
+	levels []byte // of a list
+	values []byte
 }
 
 func (f *file) rows(columns []planned) *rowReader {
-	r := &rowReader{file: f, most: max(minOut, maxExpansion*f.size)}
+	r := &rowReader{file: f, group: -1, most: max(minOut, maxExpansion*f.size)}
+	r.layout = layoutOf(len(columns), func(i int) *column { return &columns[i].column })
 	held, unpack := &budget{}, &unpacker{}
 	buffer := min(max(readBuffers/len(f.leaves), readBuffer), 256<<10)
 	for i := range columns {
 		r.columns = append(r.columns, &chunkReader{
-			column: &columns[i], file: f, budget: held, unpack: unpack, in: bufio.NewReaderSize(nil, buffer),
+			column: &columns[i], file: f, budget: held, unpack: unpack, in: bufio.NewReaderSize(nil, buffer), fixed: r.layout.width[i] > 0,
 		})
+		if columns[i].Lists > 0 {
+			r.lists.columns++
+		}
 	}
 	return r
 }
@@ -74,29 +72,19 @@ func (Reader) Transcode(ctx context.Context, in dataset.File, data io.ReaderAt, 
 
 // all calls row with all rows. An error of row comes back as it is.
 func (r *rowReader) all(ctx context.Context, row func([]byte) error) error {
-	for g := range r.file.footer.RowGroups {
-		group := &r.file.footer.RowGroups[g]
-		for _, c := range r.columns {
-			c.reset(&group.Columns[c.column.node.leaf].MetaData)
+	var b batch
+	for {
+		err := r.fill(ctx, &b)
+		if err == io.EOF { //nolint:errorlint // fill returns it itself
+			return nil
 		}
-		for i := range group.NumRows {
-			if err := r.next(ctx); err != nil {
-				return r.explain(err, g, i)
-			}
-			if r.out += int64(len(r.row)); r.out > r.most {
-				return tooLarge(r.file.path, "its rows have more than %d bytes once they are unpacked, %d times its size", r.most, r.most/r.file.size)
-			}
-			if err := row(r.row); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
-		for _, c := range r.columns {
-			if err := c.end(ctx); err != nil {
-				return r.explain(err, g, group.NumRows)
-			}
+		if err := b.each(row); err != nil {
+			return err
 		}
 	}
-	return nil
 }
 
 // columnError says in which column something went wrong.
@@ -109,8 +97,8 @@ func (e *columnError) Error() string { return e.column.node.name() + ": " + e.er
 func (e *columnError) Unwrap() error { return e.err }
 
 // explain turns what is wrong with a page into a rejection that says where.
-func (r *rowReader) explain(err error, group int, row int64) error {
-	where := fmt.Sprintf("row group %d, about row %d", group, row)
+func (r *rowReader) explain(err error) error {
+	where := fmt.Sprintf("row group %d, about row %d", r.group, r.row)
 	var c *columnError
 	if errors.As(err, &c) {
 		where = fmt.Sprintf("column %q, %s", c.column.node.name(), where)
@@ -128,31 +116,6 @@ func (r *rowReader) explain(err error, group int, row int64) error {
 		return corrupt(r.file.path, "%s: it has less values than its row group has rows", where)
 	}
 	return err
-}
-
-// next puts the next row together in r.row.
-func (r *rowReader) next(ctx context.Context) (err error) {
-	r.row, r.large = append(r.row[:0], statusRow), 0
-	for _, c := range r.columns {
-		if c.i == c.n {
-			if err := c.load(ctx); err != nil {
-				return err
-			}
-		}
-		if c.column.node.maxRep == 0 {
-			r.flat(c)
-		} else if err := r.list(ctx, c); err != nil {
-			return &columnError{c.column, err}
-		}
-		if len(r.row) > dataset.MaxRowBytes {
-			r.large += len(r.row)
-			r.row = r.row[:1]
-		}
-	}
-	if r.large > 0 {
-		r.row = binary.AppendUvarint(append(r.row[:0], statusLarge), uint64(r.large+len(r.row))) //nolint:gosec // never negative
-	}
-	return nil
 }
 
 // load reads the column's next page. The library is called within.
@@ -182,74 +145,7 @@ func (r *chunkReader) end(ctx context.Context) error {
 	return &columnError{r.column, damage("it has more values than its row group has rows")}
 }
 
-// flat appends the value of a column in no list.
-func (r *rowReader) flat(c *chunkReader) {
-	if c.column.node.maxDef > 0 && c.def[c.i] != c.column.node.maxDef {
-		c.i++
-		r.row = append(r.row, 0)
-		return
-	}
-	c.i++
-	r.row = c.column.convert.append(append(r.row, 1), c.value(c.v))
-	c.v++
-}
-
-// list appends the values of a column in lists, which may go on in further pages.
-func (r *rowReader) list(ctx context.Context, c *chunkReader) error {
-	r.levels, r.values = r.levels[:0], r.values[:0]
-	dropped := 0
-	if c.rep[c.i] != 0 {
-		return damage("a row begins with the repetition level %d", c.rep[c.i])
-	}
-	for first := true; ; first = false {
-		if c.i == c.n {
-			err := c.load(ctx)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if c.rep[c.i] == 0 && !first {
-			break
-		}
-		depth := byte(0)
-		for _, d := range c.column.defs {
-			if c.def[c.i] >= d {
-				depth++
-			}
-		}
-		present := c.def[c.i] == c.column.node.maxDef
-		if present {
-			depth++
-			r.values = c.column.convert.append(r.values, c.value(c.v))
-			c.v++
-		}
-		r.levels = append(r.levels, c.rep[c.i], depth)
-		c.i++
-		if len(r.levels)+len(r.values) > dataset.MaxRowBytes { // the row is left out, but has to be read to its end
-			dropped += len(r.levels) + len(r.values)
-			r.levels, r.values = r.levels[:0], r.values[:0]
-		}
-	}
-	if dropped > 0 {
-		r.large += dropped
-		return nil
-	}
-	n := len(r.levels) / 2
-	r.row = binary.AppendUvarint(r.row, uint64(n)) //nolint:gosec // never negative
-	for i := 0; i < len(r.levels); i += 2 {
-		r.row = append(r.row, r.levels[i])
-	}
-	for i := 1; i < len(r.levels); i += 2 {
-		r.row = append(r.row, r.levels[i])
-	}
-	r.row = append(r.row, r.values...)
-	return nil
-}
-
-// append appends a value in the neutral form.
+// append appends a value of a list in the neutral form.
 func (c *converter) append(dst, v []byte) []byte {
 	switch c.to {
 	case kindInt:
@@ -260,14 +156,16 @@ func (c *converter) append(dst, v []byte) []byte {
 		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(c.float(v, c.scale))))
 	}
 	if c.uuid {
-		dst = append(dst, 36)
+		dst = append(dst, uuidLength)
 		return appendUUID(dst, v)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(v)))
 	return append(dst, v...)
 }
 
-// appendUUID appends the 36 characters of RFC 9562.
+const uuidLength = 36
+
+// appendUUID appends the uuidLength characters of RFC 9562.
 func appendUUID(dst, v []byte) []byte {
 	const digits = "0123456789abcdef"
 	for i, b := range v {

@@ -23,6 +23,9 @@ type converter struct {
 	div   int64
 	scale float64
 	uuid  bool // of kindBytes
+
+	same   bool // an integer that stays as it is
+	double bool // a physical DOUBLE
 }
 
 func int32Of(v []byte) int64 { return int64(int32(binary.LittleEndian.Uint32(v))) } //nolint:gosec // two's complement
@@ -77,7 +80,7 @@ func (p *planner) typed(n *node) (planned, error) {
 			return float64(math.Float32frombits(binary.LittleEndian.Uint32(v)))
 		}})
 	case format.Double:
-		return set(kindFloat, "float32", converter{to: kindFloat, width: 8, float: func(v []byte, _ float64) float64 {
+		return set(kindFloat, "float32", converter{to: kindFloat, width: 8, double: true, float: func(v []byte, _ float64) float64 {
 			return math.Float64frombits(binary.LittleEndian.Uint64(v))
 		}})
 	case format.ByteArray:
@@ -112,7 +115,7 @@ func (p *planner) typed(n *node) (planned, error) {
 // integer is what an INT32 or INT64 means.
 func (p *planner) integer(c planned) (planned, error) {
 	n := c.node
-	conv := converter{to: kindInt, width: 4, mul: 1, div: 1, int: func(v []byte, _, _ int64) int64 { return int32Of(v) }}
+	conv := converter{to: kindInt, width: 4, same: true, mul: 1, div: 1, int: func(v []byte, _, _ int64) int64 { return int32Of(v) }}
 	of := int32Of
 	c.Kind, c.Type = kindInt, "int32"
 	if n.physical == format.Int64 {
@@ -125,7 +128,7 @@ func (p *planner) integer(c planned) (planned, error) {
 		case *format.NanoSeconds:
 			conv.div = 1000
 		}
-		conv.int, c.Type, c.About = times(of), "int64", about
+		conv.int, conv.same, c.Type, c.About = times(of), false, "int64", about
 	}
 	const since, ofDay = "time in microseconds since 1970-01-01", "time of day in microseconds"
 	switch t := n.element.LogicalType.Value.(type) {
@@ -134,14 +137,14 @@ func (p *planner) integer(c planned) (planned, error) {
 	case *format.TimeType:
 		inUnits(t.Unit, ofDay)
 	case *format.DateType:
-		conv.mul, conv.int, c.Type, c.About = microsPerDay, times(of), "int64", "date, in microseconds since 1970-01-01"
+		conv.mul, conv.int, conv.same, c.Type, c.About = microsPerDay, times(of), false, "int64", "date, in microseconds since 1970-01-01"
 	case *format.IntType:
-		c.Type = intType(int(t.BitWidth), t.IsSigned, c.Type)
+		c.Type = intType(n.physical, int(t.BitWidth), t.IsSigned, c.Type)
 	case nil:
 		if ct := n.element.ConvertedType; ct.Valid {
 			switch ct.V {
 			case deprecated.Date:
-				conv.mul, conv.int, c.Type, c.About = microsPerDay, times(of), "int64", "date, in microseconds since 1970-01-01"
+				conv.mul, conv.int, conv.same, c.Type, c.About = microsPerDay, times(of), false, "int64", "date, in microseconds since 1970-01-01"
 			case deprecated.TimeMillis:
 				inUnits(format.TimeUnit{Value: &format.MilliSeconds{}}, ofDay)
 			case deprecated.TimeMicros:
@@ -151,9 +154,9 @@ func (p *planner) integer(c planned) (planned, error) {
 			case deprecated.TimestampMicros:
 				inUnits(format.TimeUnit{Value: &format.MicroSeconds{}}, since)
 			case deprecated.Uint8, deprecated.Uint16, deprecated.Uint32, deprecated.Uint64:
-				c.Type = intType(8<<(ct.V-deprecated.Uint8), false, c.Type)
+				c.Type = intType(n.physical, 8<<(ct.V-deprecated.Uint8), false, c.Type)
 			case deprecated.Int8, deprecated.Int16, deprecated.Int32, deprecated.Int64:
-				c.Type = intType(8<<(ct.V-deprecated.Int8), true, c.Type)
+				c.Type = intType(n.physical, 8<<(ct.V-deprecated.Int8), true, c.Type)
 			}
 		}
 	}
@@ -164,10 +167,11 @@ func (p *planner) integer(c planned) (planned, error) {
 	return c, nil
 }
 
-func intType(bits int, signed bool, otherwise string) string {
+// intType is the type that an annotation gives. The specification annotates INT32 with 8 to 32 bits, and INT64 with 64.
+func intType(physical format.Type, bits int, signed bool, otherwise string) string {
 	name := map[int]string{8: "int8", 16: "int16", 32: "int32", 64: "int64"}[bits]
 	switch {
-	case name == "":
+	case name == "", physical == format.Int64 && bits < 64:
 		return otherwise
 	case signed:
 		return name

@@ -7,7 +7,9 @@ import (
 
 // walker reads a row in the neutral form, column by column. It doesn't trust the row.
 type walker struct {
-	rest []byte
+	layout layout
+	row    []byte
+	rest   []byte // of row, behind what was read of the values of no fixed length
 
 	missing bool // the value, or one of those in the lists
 	value   []byte
@@ -26,27 +28,60 @@ type walker struct {
 
 // start begins a row; it returns false if the row is left out.
 func (w *walker) start(row []byte) bool {
-	if len(row) == 0 || row[0] != statusRow {
+	if len(row) < w.layout.head || row[0] != statusRow {
 		return false
 	}
-	w.rest = row[1:]
+	w.row, w.rest = row, row[w.layout.head:]
 	return true
 }
 
-// next reads a column. It returns false if the row isn't what Transcode makes.
-func (w *walker) next(c *column) bool {
+// absentAt tells whether the row has no value in a column in no list.
+func (w *walker) absentAt(column int) bool { return w.row[1+column>>3]>>(column&7)&1 != 0 }
+
+// next reads a column, of which i is the number. Those of no fixed length must be read in their order. It returns false if the row isn't what Transcode makes.
+func (w *walker) next(c *column, i int) bool {
 	if c.Lists > 0 {
 		return w.list(c)
 	}
-	if len(w.rest) == 0 || w.rest[0] > 1 {
-		return false
+	w.missing, w.value, w.int, w.float = w.absentAt(i), nil, 0, 0
+	switch at := w.row[w.layout.at[i]:]; w.layout.width[i] {
+	case 1:
+		w.int = int64(at[0])
+	case 4:
+		v := binary.LittleEndian.Uint32(at)
+		switch {
+		case c.Kind == kindFloat:
+			w.float = math.Float32frombits(v)
+		case c.Type == "uint32":
+			w.int = int64(v)
+		default:
+			w.int = int64(int32(v)) //nolint:gosec // two's complement
+		}
+	case 8:
+		w.int = int64(binary.LittleEndian.Uint64(at)) //nolint:gosec // two's complement
+	default:
+		return w.missing || w.bytes()
 	}
-	w.missing = w.rest[0] == 0
-	w.rest = w.rest[1:]
-	w.value, w.int, w.float = nil, 0, 0
-	return w.missing || w.scalar(c.Kind)
+	return true
 }
 
+// bytes reads the next text or bytes.
+func (w *walker) bytes() bool {
+	size, n := uint64(0), 1
+	if len(w.rest) > 0 && w.rest[0] < 1<<7 {
+		size = uint64(w.rest[0])
+	} else {
+		size, n = binary.Uvarint(w.rest)
+	}
+	if n <= 0 || size > uint64(len(w.rest)-n) {
+		return false
+	}
+	end := n + int(size) //nolint:gosec // within the row
+	w.value, w.rest = w.rest[n:end:end], w.rest[end:]
+	return true
+}
+
+// scalar reads a value in lists.
 func (w *walker) scalar(k kind) bool {
 	switch k {
 	case kindInt, kindBool:
@@ -61,12 +96,7 @@ func (w *walker) scalar(k kind) bool {
 		}
 		w.float, w.rest = math.Float32frombits(binary.LittleEndian.Uint32(w.rest)), w.rest[4:]
 	default:
-		size, n := binary.Uvarint(w.rest)
-		if n <= 0 || size > uint64(len(w.rest)-n) {
-			return false
-		}
-		end := n + int(size) //nolint:gosec // within the row
-		w.value, w.rest = w.rest[n:end:end], w.rest[end:]
+		return w.bytes()
 	}
 	return true
 }

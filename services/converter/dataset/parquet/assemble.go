@@ -1,0 +1,423 @@
+package parquet
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/trainyard/trainyard/services/converter/dataset"
+)
+
+// Rows are put together column by column, a batch at a time, so that what a column is has to be asked once a batch and not once a value.
+const (
+	batchBytes = 256 << 10 // that are handed over at once, about
+	batchRows  = 1024
+	batchCells = 1 << 18 // rows × columns, so that what is noted of them stays small
+)
+
+// batch is a run of rows.
+type batch struct {
+	data []byte
+	ends []int
+}
+
+func (b *batch) reset() {
+	if cap(b.data) > max(2*batchBytes, 4*len(b.data)) { // of a row that was long, unless the last one was as well
+		b.data = nil
+	}
+	b.data, b.ends = b.data[:0], b.ends[:0]
+}
+
+// span is where a value begins and ends.
+type span struct{ start, end uint32 }
+
+// fill puts the next rows into b, or returns io.EOF.
+func (r *rowReader) fill(ctx context.Context, b *batch) error {
+	b.reset()
+	for r.left == 0 {
+		if r.group >= 0 {
+			for _, c := range r.columns {
+				if err := c.end(ctx); err != nil {
+					return r.explain(err)
+				}
+			}
+		}
+		if r.group++; r.group == len(r.file.footer.RowGroups) {
+			return io.EOF
+		}
+		group := &r.file.footer.RowGroups[r.group]
+		for _, c := range r.columns {
+			c.reset(&group.Columns[c.column.node.leaf].MetaData)
+		}
+		r.left, r.row = group.NumRows, 0
+		r.lists.reset()
+	}
+	n, err := r.gather(ctx)
+	if err != nil {
+		return r.explain(err)
+	}
+	if n, err = r.assemble(b, n); err != nil {
+		return err
+	}
+	r.left -= int64(n)
+	r.row += int64(n)
+	return nil
+}
+
+// gather finds the values of the next rows and returns how many rows all columns have at hand.
+func (r *rowReader) gather(ctx context.Context) (int, error) {
+	n := int(min(r.left, batchRows, max(1, int64(batchCells/len(r.columns)))))
+	for _, c := range r.columns {
+		if c.column.Lists > 0 {
+			continue
+		}
+		if c.i == c.n {
+			if err := c.load(ctx); err != nil {
+				return 0, err
+			}
+		}
+		n = min(n, c.n-c.i)
+	}
+	if r.lists.columns == 0 {
+		return n, nil
+	}
+	return r.listed(ctx, n)
+}
+
+// lists are the values of columns in lists, put together row by row and not yet in a row. What is left from one batch comes first in the next.
+type lists struct {
+	columns int // how many there are
+	data    []byte
+	spans   []span // in data: of the first row's columns, then of the second's
+	rows    int    // that there are
+	used    int    // of these
+	long    int    // bytes of the last row if they are more than a row may have, and not in data
+}
+
+// reset forgets all rows.
+func (l *lists) reset() {
+	if cap(l.data) > max(2*batchBytes, 4*len(l.data)) {
+		l.data = nil
+	}
+	l.data, l.spans, l.rows, l.used, l.long = l.data[:0], l.spans[:0], 0, 0, 0
+}
+
+// at is where the values of the row's j-th column are.
+func (l *lists) at(row, j int) span { return l.spans[(l.used+row)*l.columns+j] }
+
+// listed puts together the lists of n rows, or of fewer if they are long.
+func (r *rowReader) listed(ctx context.Context, n int) (int, error) {
+	l := &r.lists
+	if l.used == l.rows {
+		l.reset()
+	}
+	for l.rows-l.used < n && len(l.data) < batchBytes && l.long == 0 {
+		start := len(l.data)
+		for _, c := range r.columns {
+			if c.column.Lists == 0 {
+				continue
+			}
+			from := len(l.data)
+			if err := r.list(ctx, c); err != nil {
+				return 0, &columnError{c.column, err}
+			}
+			if len(l.data)-start > dataset.MaxRowBytes {
+				l.long += len(l.data) - start
+				l.data = l.data[:start]
+				from = start
+			}
+			l.spans = append(l.spans, span{uint32(from), uint32(len(l.data))}) //nolint:gosec // at most batchBytes and a row
+		}
+		if l.long > 0 {
+			l.long += len(l.data) - start
+			l.data = l.data[:start]
+		}
+		l.rows++
+	}
+	return min(n, l.rows-l.used), nil
+}
+
+// assemble puts rows together of which all columns have n at hand, and returns how many it took.
+func (r *rowReader) assemble(b *batch, n int) (int, error) {
+	r.sizes = sized(r.sizes, n)
+	for i := range r.sizes {
+		r.sizes[i] = r.layout.head
+	}
+	for i, c := range r.columns {
+		if r.layout.width[i] == 0 && c.column.Lists == 0 {
+			c.measure(r.sizes)
+		}
+	}
+	if r.lists.columns > 0 {
+		r.lists.measure(r.sizes)
+	}
+	total := 0
+	for i, size := range r.sizes {
+		if size > dataset.MaxRowBytes {
+			if i == 0 {
+				return 1, r.leaveOut(b, size)
+			}
+			n = i
+			break
+		}
+		if total += size; total >= batchBytes {
+			n = i + 1
+			break
+		}
+	}
+	b.data, b.ends = slices.Grow(b.data, total), sized(b.ends, n)
+	r.starts, r.at = sized(r.starts, n), sized(r.at, n)
+	end := 0
+	for i, size := range r.sizes[:n] {
+		r.starts[i], r.at[i] = end, end+r.layout.head
+		end += size
+		b.ends[i] = end
+	}
+	b.data = b.data[:end]
+	for _, start := range r.starts {
+		clear(b.data[start : start+1+(len(r.columns)+7)/8])
+	}
+	list := 0
+	for i, c := range r.columns {
+		switch {
+		case r.layout.width[i] > 0:
+			r.numbers(b.data, i)
+		case c.column.Lists > 0:
+			for row := range n {
+				s := r.lists.at(row, list)
+				r.at[row] += copy(b.data[r.at[row]:], r.lists.data[s.start:s.end])
+			}
+			list++
+		default:
+			r.bytes(b.data, i)
+		}
+	}
+	r.lists.used += n
+	return n, r.count(int64(end - n*r.layout.head + n*len(r.columns)))
+}
+
+// measure adds what the lists take to the rows' sizes.
+func (l *lists) measure(sizes []int) {
+	for row := range sizes {
+		for j := range l.columns {
+			s := l.at(row, j)
+			sizes[row] += int(s.end - s.start)
+		}
+	}
+	if l.used+len(sizes) == l.rows {
+		sizes[len(sizes)-1] += l.long
+	}
+}
+
+// leaveOut puts a row into b that says that it is too long.
+func (r *rowReader) leaveOut(b *batch, size int) error {
+	b.data = binary.AppendUvarint(append(b.data, statusLarge), uint64(size)) //nolint:gosec // never negative
+	b.ends = append(b.ends, len(b.data))
+	for _, c := range r.columns {
+		if c.column.Lists > 0 {
+			continue
+		}
+		if c.present(c.i) {
+			c.v++
+		}
+		c.i++
+	}
+	r.lists.used++
+	return r.count(int64(len(b.data)))
+}
+
+// count bounds the bytes of all rows. A number that is missing counts as one byte, for a table may be large and nearly empty.
+func (r *rowReader) count(bytes int64) error {
+	if r.out += bytes; r.out > r.most {
+		return tooLarge(r.file.path, "its rows have more than %d bytes once they are unpacked, %d times its size", r.most, r.most/r.file.size)
+	}
+	return nil
+}
+
+// present tells whether the i-th entry of the page has a value. The column lies in no list.
+func (r *chunkReader) present(i int) bool {
+	return r.column.node.maxDef == 0 || r.def[i] == r.column.node.maxDef
+}
+
+// measure finds the next values, one a row, and adds what they take to the rows' sizes.
+func (r *chunkReader) measure(sizes []int) {
+	r.spans = sized(r.spans, len(sizes))
+	v := r.v
+	for i := range r.spans {
+		if !r.present(r.i + i) {
+			r.spans[i] = span{math.MaxUint32, 0}
+			continue
+		}
+		var s span
+		if r.indexed {
+			s = r.dictionary.span(int(r.indices[v]))
+		} else {
+			s = r.values.span(v)
+		}
+		v++
+		r.spans[i] = s
+		size := s.end - s.start
+		if r.column.convert.uuid {
+			size = uuidLength
+		}
+		sizes[i] += uvarintSize(size) + int(size)
+	}
+}
+
+func uvarintSize(n uint32) int {
+	switch {
+	case n < 1<<7:
+		return 1
+	case n < 1<<14:
+		return 2
+	case n < 1<<21:
+		return 3
+	case n < 1<<28:
+		return 4
+	}
+	return 5
+}
+
+// bytes writes a column of texts or bytes in no list.
+func (r *rowReader) bytes(data []byte, column int) {
+	c := r.columns[column]
+	from := c.values.data
+	if c.indexed {
+		from = c.dictionary.data
+	}
+	for i, s := range c.spans[:len(r.at)] {
+		if s.start > s.end {
+			r.missing(data, i, column)
+			continue
+		}
+		c.v++
+		value, at := from[s.start:s.end], r.at[i]
+		switch {
+		case c.column.convert.uuid:
+			data[at] = uuidLength
+			appendUUID(data[:at+1], value)
+			r.at[i] = at + 1 + uuidLength
+			continue
+		case len(value) < 1<<7:
+			data[at] = byte(len(value))
+			at++
+		default:
+			at += binary.PutUvarint(data[at:], uint64(len(value)))
+		}
+		r.at[i] = at + copy(data[at:], value)
+	}
+	c.i += len(r.at)
+}
+
+// missing notes that a row has no value in a column.
+func (r *rowReader) missing(data []byte, row, column int) {
+	data[r.starts[row]+1+column>>3] |= 1 << (column & 7)
+}
+
+// numbers writes a column of values of fixed length.
+func (r *rowReader) numbers(data []byte, column int) {
+	c, at, width := r.columns[column], r.layout.at[column], r.layout.width[column]
+	convert := &c.column.convert
+	required := c.column.node.maxDef == 0
+	switch {
+	case required && !c.indexed && convert.same && width == 8 && convert.width == 8:
+		from := c.values.data[8*c.v:]
+		for _, start := range r.starts {
+			binary.LittleEndian.PutUint64(data[start+at:], binary.LittleEndian.Uint64(from))
+			from = from[8:]
+		}
+		c.v += len(r.starts)
+	case required && !c.indexed && convert.double:
+		from := c.values.data[8*c.v:]
+		for _, start := range r.starts {
+			v := math.Float32bits(float32(math.Float64frombits(binary.LittleEndian.Uint64(from))))
+			binary.LittleEndian.PutUint32(data[start+at:], v)
+			from = from[8:]
+		}
+		c.v += len(r.starts)
+	default:
+		for i, start := range r.starts {
+			value := uint64(0)
+			switch {
+			case !c.present(c.i + i):
+				r.missing(data, i, column)
+			case c.indexed:
+				value = c.numbers[c.indices[c.v]]
+				c.v++
+			default:
+				value = convert.bits(c.values.at(c.v))
+				c.v++
+			}
+			switch to := data[start+at:]; width {
+			case 8:
+				binary.LittleEndian.PutUint64(to, value)
+			case 4:
+				binary.LittleEndian.PutUint32(to, uint32(value)) //nolint:gosec // all that it has
+			default:
+				to[0] = byte(value) //nolint:gosec // 0 or 1
+			}
+		}
+	}
+	c.i += len(r.starts)
+}
+
+// list appends the values of a column in lists, which may go on in further pages. Those that are too long are only counted.
+func (r *rowReader) list(ctx context.Context, c *chunkReader) error {
+	r.levels, r.values = r.levels[:0], r.values[:0]
+	dropped := 0
+	if c.i == c.n {
+		if err := c.load(ctx); err != nil {
+			return err
+		}
+	}
+	if c.rep[c.i] != 0 {
+		return damage("a row begins with the repetition level %d", c.rep[c.i])
+	}
+	for first := true; ; first = false {
+		if c.i == c.n {
+			err := c.load(ctx)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if c.rep[c.i] == 0 && !first {
+			break
+		}
+		depth := byte(0)
+		for _, d := range c.column.defs {
+			if c.def[c.i] >= d {
+				depth++
+			}
+		}
+		if c.def[c.i] == c.column.node.maxDef {
+			depth++
+			r.values = c.column.convert.append(r.values, c.value(c.v))
+			c.v++
+		}
+		r.levels = append(r.levels, c.rep[c.i], depth)
+		c.i++
+		if len(r.levels)+len(r.values) > dataset.MaxRowBytes { // the row is left out, but has to be read to its end
+			dropped += len(r.levels) + len(r.values)
+			r.levels, r.values = r.levels[:0], r.values[:0]
+		}
+	}
+	if dropped > 0 {
+		r.lists.long += dropped + len(r.levels) + len(r.values)
+		return nil
+	}
+	to := binary.AppendUvarint(r.lists.data, uint64(len(r.levels)/2)) //nolint:gosec // never negative
+	for i := 0; i < len(r.levels); i += 2 {
+		to = append(to, r.levels[i])
+	}
+	for i := 1; i < len(r.levels); i += 2 {
+		to = append(to, r.levels[i])
+	}
+	r.lists.data = append(to, r.values...)
+	return nil
+}
