@@ -179,8 +179,14 @@ func (r *Reader) need(n uint) error {
 	return nil
 }
 
-// fill fills the bit buffer as far as there is input.
+// fill fills the bit buffer as far as there is input. Bits above r.n may be set to what will be read there again.
 func (r *Reader) fill() {
+	if len(r.in)-r.at >= 8 {
+		r.bits |= le.Uint64(r.in[r.at:]) << (r.n & 63)
+		r.at += int(7 - r.n>>3&7) //nolint:gosec // 7 at most
+		r.n |= 56
+		return
+	}
 	for r.n < 56 && r.at < len(r.in) {
 		r.bits |= uint64(r.in[r.at]) << r.n
 		r.at, r.n = r.at+1, r.n+8
@@ -285,12 +291,14 @@ func (r *Reader) codes() error {
 			}
 		}
 		entry := table[r.bits&(1<<codeBits-1)]
+		used := uint(entry & 0xff)
 		if entry&special != 0 {
 			return ErrCorrupt
 		}
-		if _, err := r.take(uint(entry & 0xff)); err != nil {
-			return err
+		if used > r.n {
+			return io.ErrUnexpectedEOF
 		}
+		r.bits, r.n = r.bits>>used, r.n-used
 		symbol := entry >> 16
 		if symbol < 16 {
 			r.lens[i] = uint8(symbol) //nolint:gosec // below 16
