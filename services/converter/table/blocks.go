@@ -17,6 +17,7 @@ const MaxUnclosed = 32
 type Blocks struct {
 	r        io.Reader
 	split    Splitter
+	marked   *marked // of CSV; nil: rows are found by split alone
 	leave    func(*RowError)
 	tail     []byte // read, but not given out
 	offset   int64  // of the tail in the file
@@ -103,12 +104,15 @@ func (b *Blocks) keep(block, rest []byte) {
 
 // rows counts the whole rows that data begins with and returns where they end.
 func (b *Blocks) rows(data []byte, block *Block) (end int, err error) {
+	if b.marked != nil {
+		b.marked.load(data)
+	}
 	for end < len(data) {
 		if data[end] == '\n' { // blank for every Splitter, and worth a short cut where there are millions
 			end++
 			continue
 		}
-		s := b.split(data[end:], b.eof)
+		s := b.row(data, end)
 		if s.Next == 0 && end == 0 && !b.eof && len(data) > MaxRowBytes && bytes.IndexByte(data, '\n') >= 0 {
 			// Too long for a row, because something isn't closed or because it is.
 			if s = b.split(data, true); !s.Unclosed {
@@ -131,6 +135,16 @@ func (b *Blocks) rows(data []byte, block *Block) (end int, err error) {
 		end += s.Next
 	}
 	return end, nil
+}
+
+// row finds the row that begins at i, from there.
+func (b *Blocks) row(data []byte, i int) Span {
+	if b.marked != nil {
+		if s, ok := b.marked.usualRow(i); ok {
+			return Span{End: s.End - i, Next: s.Next - i}
+		}
+	}
+	return b.split(data[i:], b.eof)
 }
 
 // skip drops a row that is too long, up to the end of its line.

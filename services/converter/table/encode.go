@@ -176,7 +176,8 @@ func (f *field) observe(columns *dataset.Columns, column int) {
 
 // cells takes the fields of a row of CSV.
 func (e *Encoder) cells(row []byte) *RowError {
-	cells, err := cutRow(e.cut, row, len(e.fields))
+	e.cut.load(row)
+	cells, err := e.cut.cutRow(0, len(row), len(e.fields))
 	if err != nil {
 		return err
 	}

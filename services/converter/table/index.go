@@ -115,6 +115,9 @@ func (x *Indexer) Add(ctx context.Context, f File, data io.ReaderAt) error {
 	var before []*RowError
 	r := io.NewSectionReader(data, f.Offset, f.Size-f.Offset)
 	blocks := NewBlocks(r, x.split, f.Offset, f.Line, func(e *RowError) { before = append(before, e) })
+	if x.schema.Comma != "" {
+		blocks.marked = &marked{comma: x.schema.Comma[0]}
+	}
 	var pending, free []*job
 	for range 2 * len(x.workers) {
 		free = append(free, &job{done: make(chan struct{}, 1)})
@@ -192,18 +195,12 @@ func (x *Indexer) leave(f File, rows []*RowError) {
 // observe lets a worker see the rows of a block.
 func (x *Indexer) observe(o observer, j *job) {
 	j.bad, j.labels = nil, make([]int32, 0, j.block.Rows)
-	data := j.block.Data
-	for at := 0; at < len(data); {
-		s := x.split(data[at:], true)
-		if s.End > s.Start {
-			label, err := o.row(data[at+s.Start : at+s.End])
-			if err != nil && len(j.bad) < reject.MaxListed {
-				j.bad = append(j.bad, badRow{at + s.Start, at + s.Next, len(j.labels), err})
-			}
-			j.labels = append(j.labels, label)
+	o.rowsOf(j.block.Data, x.split, func(s Span, label int32, err *RowError) {
+		if err != nil && len(j.bad) < reject.MaxListed {
+			j.bad = append(j.bad, badRow{s.Start, s.Next, len(j.labels), err})
 		}
-		at += s.Next
-	}
+		j.labels = append(j.labels, label)
+	})
 	j.err = o.failed()
 }
 
@@ -288,13 +285,26 @@ func (x *Indexer) Finish() (dataset.Index, error) {
 
 // rows returns what dataset.RowReader.Rows does.
 func (s *Schema) rows() func(data []byte, row func(start, end int)) {
-	split := Lines
 	switch {
 	case s.Comma != "":
-		split = CSV(s.Comma[0])
+		m, split := &marked{comma: s.Comma[0]}, CSV(s.Comma[0])
+		return func(data []byte, row func(start, end int)) {
+			m.load(data)
+			for at := 0; at < len(data); {
+				span := m.row(at, split)
+				if span.End > span.Start {
+					row(span.Start, span.End)
+				}
+				at = span.Next
+			}
+		}
 	case s.Array:
-		split = Array
+		return rowsOf(Array)
 	}
+	return rowsOf(Lines)
+}
+
+func rowsOf(split Splitter) func(data []byte, row func(start, end int)) {
 	return func(data []byte, row func(start, end int)) {
 		for at := 0; at < len(data); {
 			span := split(data[at:], true)

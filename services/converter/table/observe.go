@@ -13,6 +13,8 @@ import (
 type observer interface {
 	// row notes a row and returns the hash of its label, or why the row is left out, in which case nothing is noted.
 	row(data []byte) (label int32, err *RowError)
+	// rowsOf does the same with all rows of a block, which split cuts, and tells each how it went.
+	rowsOf(block []byte, split Splitter, each func(row Span, label int32, err *RowError))
 	// failed says why no dataset can be made of what was seen, or nil.
 	failed() error
 	// merge adds what another observer of the same table saw.
@@ -49,7 +51,25 @@ func newCSVObserver(comma byte, names []string, label int) *csvObserver {
 }
 
 func (o *csvObserver) row(data []byte) (int32, *RowError) {
-	fields, err := cutRow(o.fields, data, len(o.cols))
+	o.fields.load(data)
+	return o.loaded(0, len(data))
+}
+
+func (o *csvObserver) rowsOf(block []byte, split Splitter, each func(row Span, label int32, err *RowError)) {
+	o.fields.load(block)
+	for at := 0; at < len(block); {
+		s := o.fields.row(at, split)
+		if s.End > s.Start {
+			label, err := o.loaded(s.Start, s.End)
+			each(s, label, err)
+		}
+		at = s.Next
+	}
+}
+
+// loaded notes the row from start to end of the data that were loaded.
+func (o *csvObserver) loaded(start, end int) (int32, *RowError) {
+	fields, err := o.fields.cutRow(start, end, len(o.cols))
 	if err != nil {
 		return noLabel, err
 	}
@@ -68,12 +88,14 @@ func (o *csvObserver) row(data []byte) (int32, *RowError) {
 	return label, nil
 }
 
-// cutRow cuts a row of CSV and checks that it is text and has as many fields as there are columns.
-func cutRow(cut *Fields, data []byte, columns int) ([][]byte, *RowError) {
-	if err := CheckText(data); err != nil {
-		return nil, err
+// cutRow cuts the row from start to end of the data that were loaded, and checks that it is text and has as many fields as there are columns.
+func (f *Fields) cutRow(start, end, columns int) ([][]byte, *RowError) {
+	if f.isOdd(start, end) {
+		if err := CheckText(f.data[start:end]); err != nil {
+			return nil, err
+		}
 	}
-	fields, err := cut.Cut(data)
+	fields, err := f.cut(start, end)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +182,18 @@ func (o *jsonObserver) row(data []byte) (int32, *RowError) {
 		o.cols[s.column].value(s, limitFor(len(o.cols), o.isLabel(o.names[s.column])))
 	}
 	return label, nil
+}
+
+func (o *jsonObserver) rowsOf(block []byte, split Splitter, each func(row Span, label int32, err *RowError)) {
+	for at := 0; at < len(block); {
+		s := split(block[at:], true)
+		s.Start, s.End, s.Next = at+s.Start, at+s.End, at+s.Next
+		if s.End > s.Start {
+			label, err := o.row(block[s.Start:s.End])
+			each(s, label, err)
+		}
+		at = s.Next
+	}
 }
 
 // value notes a value until the whole row is known to be well.
