@@ -723,7 +723,7 @@ export interface components {
             reason?: string;
             /**
              * Format: int64
-             * @description Line or number of a row; line, number or id of an annotation.
+             * @description Line or number of a row; line, number or id of an annotation. Of what was left out with a picture it is the number there.
              */
             where?: string;
         };
@@ -1195,7 +1195,7 @@ export interface components {
             readonly progress?: components["schemas"]["trainyard.ingest.v1.ConversionProgress"];
             /**
              * Format: int32
-             * @description Files, rows and annotations left out, see `/rejections`; set when READY, or FAILED because of them.
+             * @description Files, rows and annotations left out, but for those of a picture that was left out itself; see `/rejections`. Set when READY, or FAILED because of them.
              */
             readonly rejectedCount?: number;
             /**

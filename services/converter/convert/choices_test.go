@@ -12,11 +12,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/trainyard/trainyard/services/converter/convert"
 	"github.com/trainyard/trainyard/services/converter/dataset"
+	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
 )
 
@@ -100,6 +102,68 @@ func TestChosenSharesThatAreNotUsedAreToldOf(t *testing.T) {
 			}
 			if (said == "") != (test.want == "") || !strings.Contains(said, test.want) {
 				t.Errorf("the report says %q, want %q", said, test.want)
+			}
+		})
+	}
+}
+
+// Rows and annotations of a picture go with it, and all add up.
+func TestWhatBelongsToAPictureIsAccountedFor(t *testing.T) {
+	cut := picture(t, 3)[:60]
+	owned := func(path string, kind reject.Kind, where int64) string {
+		return fmt.Sprint(path, kind, where, reject.OwnerLeftOut)
+	}
+	for name, test := range map[string]struct {
+		files                []member
+		found, kept, leftOut convert.Tally
+		listed               []string
+	}{
+		"rows": {
+			[]member{
+				{"labels.csv", []byte("file,label\n1.png,a\n2.png,b\n3.png,a\nnone.png,a\n")},
+				{"1.png", picture(t, 1)},
+				{"2.png", picture(t, 2)},
+				{"3.png", cut},
+			},
+			convert.Tally{Files: 4, Rows: 4},
+			convert.Tally{Files: 3, Rows: 2},
+			convert.Tally{Files: 1, Rows: 2},
+			[]string{fmt.Sprint("3.png", reject.WholeFile, 0, reject.TruncatedImage), owned("3.png", reject.Row, 0), fmt.Sprint("labels.csv", reject.Row, 5, reject.MissingImage)},
+		},
+		"annotations": {
+			[]member{
+				{"a.json", []byte(`{"categories":[{"id":1,"name":"a"},{"id":2,"name":"b"}],
+					"images":[{"id":1,"file_name":"1.png"},{"id":2,"file_name":"2.png"},{"id":3,"file_name":"3.png"}],
+					"annotations":[{"id":10,"image_id":1,"category_id":1,"bbox":[1,1,2,2]},{"id":20,"image_id":2,"category_id":2,"bbox":[1,1,2,2]},
+						{"id":30,"image_id":3,"category_id":1,"bbox":[1,1,2,2]},{"id":31,"image_id":3,"category_id":2,"bbox":[1,1,2,2]}]}`)},
+				{"1.png", picture(t, 1)},
+				{"2.png", picture(t, 2)},
+				{"3.png", cut},
+			},
+			convert.Tally{Files: 4, Annotations: 4},
+			convert.Tally{Files: 3, Annotations: 2},
+			convert.Tally{Files: 1, Annotations: 2},
+			[]string{fmt.Sprint("3.png", reject.WholeFile, 0, reject.TruncatedImage), owned("3.png", reject.Annotation, 1), owned("3.png", reject.Annotation, 2)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, _, err := localOf(t, zipOf(t, zip.Store, test.files), convert.DefaultOptions("digits"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := out.Report
+			if r.Found != test.found || r.Kept != test.kept || r.LeftOut != test.leftOut || r.NotListed != 0 {
+				t.Errorf("found %+v, kept %+v, left out %+v, %d not listed", r.Found, r.Kept, r.LeftOut, r.NotListed)
+			}
+			var listed []string
+			for _, f := range r.Files {
+				listed = append(listed, fmt.Sprint(f.Path, f.Kind, f.Where, f.Reason))
+			}
+			if !slices.Equal(listed, test.listed) {
+				t.Errorf("listed %q, want %q", listed, test.listed)
+			}
+			if out.Manifest.LeftOut != r.Bad {
+				t.Errorf("%d left out by themselves, %d bad", out.Manifest.LeftOut, r.Bad)
 			}
 		})
 	}

@@ -76,6 +76,7 @@ func (p *planner) Record(r dataset.Record) {
 		return
 	}
 	p.found.Annotations += int64(r.Annotations)
+	p.found.Rows += p.rowsWith()
 	var size int64
 	for i := range parts {
 		size += p.At(r.File + i).Size
@@ -87,7 +88,8 @@ func (p *planner) Record(r dataset.Record) {
 				p.left.Add(refused)
 			}
 		}
-		p.left.AddCount(reject.Annotation, reject.OwnerLeftOut, int64(r.Annotations))
+		p.left.AddOwned(reject.Annotation, p.At(r.File).Path, int64(r.Annotations))
+		p.left.AddOwned(reject.Row, p.At(r.File).Path, p.rowsWith())
 		return
 	}
 	for i := range parts {
@@ -105,6 +107,16 @@ func (p *planner) Record(r dataset.Record) {
 		added.extra = p.addExtra(extra{meta: p.note(r.Meta), annotations: int32(r.Annotations)}) //nolint:gosec // bounded by the size of a file of annotations
 	}
 	p.records = append(p.records, added)
+}
+
+// rowsWith is how many rows of tables belong to a record that is a file.
+func (p *planner) rowsWith() int64 { return rowsWith(p.reader) }
+
+func rowsWith(r dataset.Reader) int64 {
+	if r.Format().RowEach {
+		return 1
+	}
+	return 0
 }
 
 func (p *planner) givenSplit(s dataset.Split) int8 {

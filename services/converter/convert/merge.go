@@ -119,13 +119,12 @@ type Losses struct {
 	NotListed int64         `json:"not_listed"` // left out beyond the first 10,000
 }
 
-// lossesOf takes a sorted list.
 func lossesOf(left reject.List) Losses {
 	l := Losses{
 		LeftOut: Tally{left.Counts.Total(), left.Rows.Total(), left.Annotations.Total()},
-		Bad:     left.Bad(), Reasons: Reasons{left.Counts, left.Rows, left.Annotations}, Files: left.Files,
+		Bad:     left.Bad(), Reasons: Reasons{left.Counts, left.Rows, left.Annotations}, Files: left.Named(),
 	}
-	l.NotListed = l.LeftOut.Files + l.LeftOut.Rows + left.Annotations.Total() - left.Annotations[reject.OwnerLeftOut] - int64(len(left.Files))
+	l.NotListed = l.LeftOut.Files + l.LeftOut.Rows + l.LeftOut.Annotations - int64(len(l.Files))
 	for _, c := range []*reject.Counts{&l.Reasons.Files, &l.Reasons.Rows, &l.Reasons.Annotations} {
 		if *c == nil {
 			*c = reject.Counts{}
@@ -139,13 +138,11 @@ func lossesOf(left reject.List) Losses {
 
 // FailureReport is report.json of an upload that was refused because of what it holds: why, and what was left out until then.
 func FailureReport(e *reject.Error) []byte {
-	left := e.Files.Clone()
-	left.Sort()
 	return encodeJSON(struct {
 		Reason  reject.Reason `json:"reason"`
 		Message string        `json:"message"`
 		Losses
-	}{e.Reason, e.Message, lossesOf(left)})
+	}{e.Reason, e.Message, lossesOf(e.Files)})
 }
 
 // Reasons count what was left out by kind and reason.

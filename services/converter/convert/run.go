@@ -135,6 +135,8 @@ type runner struct {
 	spill   source.Source
 	shards  []*shard
 
+	rowsWith int64 // how many rows of tables belong to a record that is a file
+
 	examples, leftOut, bad, bytes atomic.Int64
 }
 
@@ -143,6 +145,7 @@ func (r *runner) run(ctx context.Context) (*TaskResult, error) {
 	if r.reader, err = readerNamed(r.Plan.Format.Name); err != nil {
 		return nil, err
 	}
+	r.rowsWith = rowsWith(r.reader)
 	for i := range r.planned.Shards {
 		s, err := newShard(&r.planned.Shards[i], r.Scratch, r.Plan.Options.Compression)
 		if err != nil {
@@ -389,6 +392,7 @@ func (w *worker) encodeOne(l *lane, item dataset.Item) error {
 	s.shard.DataBytes += size
 	if rec.rows == 0 {
 		s.files += int64(w.body.Parts())
+		s.rows += w.rowsWith
 	} else {
 		s.rows++
 	}
@@ -409,7 +413,10 @@ func (w *worker) leaveOut(s *shard, item dataset.Item, rec *taskRecord, left *re
 		other.Message = fmt.Sprintf("it belongs to %q, which was left out", item.Path)
 		s.left.Add(&other)
 	}
-	s.left.AddCount(reject.Annotation, reject.OwnerLeftOut, int64(rec.annotations))
+	s.left.AddOwned(reject.Annotation, item.Path, int64(rec.annotations))
+	if rec.rows == 0 {
+		s.left.AddOwned(reject.Row, item.Path, w.rowsWith)
+	}
 	w.leftOut.Add(1)
 	if left.Reason.Counts() && w.Plan.Options.tooManyBad(w.Plan.LeftOut.Bad()+w.bad.Add(1), w.Plan.candidates()) {
 		return errTooManyBad

@@ -35,6 +35,7 @@ type Format struct {
 	Extensions  []string
 	Example     string // a tree of files, one a line, as `tree` would show a small upload
 	Labels      string // what the labels are, in words that fit after "its labels are"; "" if a column can be chosen for them
+	RowEach     bool   // each record that is a file has a row of a table, which is kept or left out with it
 }
 
 // File is one regular file of the upload. Its path uses slashes, is relative and has been checked.

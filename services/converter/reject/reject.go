@@ -89,7 +89,7 @@ const (
 	InvalidBox      Reason = "INVALID_BOX"      // without an area, or outside of the picture
 	SizeMismatch    Reason = "SIZE_MISMATCH"    // between a picture and what its annotations say of it
 
-	OwnerLeftOut Reason = "OWNER_LEFT_OUT" // of annotations: their picture was left out
+	OwnerLeftOut Reason = "OWNER_LEFT_OUT" // of annotations and rows: their picture, which counts itself, was left out
 
 	// SystemFile and NotData are left out without being held against the upload; see Counts.
 	SystemFile Reason = "SYSTEM_FILE"
@@ -99,8 +99,10 @@ const (
 
 // Counts tells whether a file left out for this reason counts as bad, that is, towards
 // max_bad_fraction. Litter of operating systems and files that never meant to be data (a README, a
-// licence) are listed in the report but don't count.
-func (r Reason) Counts() bool { return r != SystemFile && r != NotData && r != NotInTable }
+// licence) are listed in the report but don't count, nor does what was left out with a file that does.
+func (r Reason) Counts() bool {
+	return r != SystemFile && r != NotData && r != NotInTable && r != OwnerLeftOut
+}
 
 // Error ends a conversion.
 type Error struct {
@@ -215,6 +217,7 @@ func (c Counts) Bad() int64 {
 // Its memory is bounded whatever the upload. The zero value is ready to use.
 type List struct {
 	Files       []File `json:"files,omitempty"` // and rows and annotations
+	Owned       []File `json:"owned,omitempty"` // rows and annotations that went with a file: they are listed as far as Files leaves room
 	Counts      Counts `json:"counts,omitempty"`
 	Rows        Counts `json:"rows,omitempty"`
 	Annotations Counts `json:"annotations,omitempty"`
@@ -239,10 +242,19 @@ func (l *List) Add(f *File) {
 	}
 }
 
-// AddCount notes n of a kind without naming them, such as the annotations of a picture that is named itself.
-func (l *List) AddCount(k Kind, r Reason, n int64) {
-	if n > 0 {
-		l.counts(k).add(r, n)
+// AddOwned notes the n rows or annotations of a file that was left out.
+func (l *List) AddOwned(k Kind, owner string, n int64) {
+	if n <= 0 {
+		return
+	}
+	l.counts(k).add(OwnerLeftOut, n)
+	for i := int64(1); i <= n && len(l.Owned) < MaxListed; i++ {
+		f := NewFile(owner, OwnerLeftOut, "it is of a file that was left out")
+		if f.Kind = k; n > 1 || k == Annotation {
+			f.Where = i
+			f.Message = fmt.Sprintf("number %d of the %d that the file has, which was left out", i, n)
+		}
+		l.Owned = append(l.Owned, *f)
 	}
 }
 
@@ -253,18 +265,21 @@ func (l *List) Merge(other List) {
 			l.counts(k).add(r, n)
 		}
 	}
-	room := min(MaxListed-len(l.Files), len(other.Files))
-	l.Files = append(l.Files, other.Files[:room]...)
+	l.Files = fill(l.Files, other.Files)
+	l.Owned = fill(l.Owned, other.Owned)
 }
+
+// fill appends as many as are listed.
+func fill(to, from []File) []File { return append(to, from[:min(MaxListed-len(to), len(from))]...) }
 
 // Clone returns a List that shares nothing with this one.
 func (l List) Clone() List {
-	return List{Files: slices.Clone(l.Files), Counts: maps.Clone(l.Counts), Rows: maps.Clone(l.Rows), Annotations: maps.Clone(l.Annotations)}
+	return List{Files: slices.Clone(l.Files), Owned: slices.Clone(l.Owned), Counts: maps.Clone(l.Counts), Rows: maps.Clone(l.Rows), Annotations: maps.Clone(l.Annotations)}
 }
 
-// Total counts what was left out, but for annotations that went with their picture.
+// Total counts what was left out, but for rows and annotations that went with their picture.
 func (l *List) Total() int64 {
-	return l.Counts.Total() + l.Rows.Total() + l.Annotations.Total() - l.Annotations[OwnerLeftOut]
+	return l.Counts.Total() + l.Rows.Total() - l.Rows[OwnerLeftOut] + l.Annotations.Total() - l.Annotations[OwnerLeftOut]
 }
 
 // Bad counts the files and rows whose reason Counts.
@@ -272,9 +287,30 @@ func (l *List) Bad() int64 { return l.Counts.Bad() + l.Rows.Bad() }
 
 // Sort puts what is named in order of path, place, then reason.
 func (l *List) Sort() {
-	slices.SortFunc(l.Files, func(a, b File) int {
-		return cmp.Or(strings.Compare(a.Path, b.Path), cmp.Compare(a.Where, b.Where), strings.Compare(string(a.Reason), string(b.Reason)), strings.Compare(a.Message, b.Message))
-	})
+	for _, files := range [][]File{l.Files, l.Owned} {
+		slices.SortFunc(files, func(a, b File) int {
+			return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(string(a.Kind), string(b.Kind)), cmp.Compare(a.Where, b.Where), strings.Compare(string(a.Reason), string(b.Reason)), strings.Compare(a.Message, b.Message))
+		})
+	}
+}
+
+// Named returns what is listed in the end, in order: what was left out by itself, then, as far as there is room, what went with it.
+func (l *List) Named() []File {
+	all := List{Files: fill(slices.Clone(l.Files), l.Owned)}
+	all.Sort()
+	return all.Files
+}
+
+// Trim drops what is named beyond so many bytes of text.
+func (l *List) Trim(bytes int) {
+	for _, files := range []*[]File{&l.Files, &l.Owned} {
+		for i, f := range *files {
+			if bytes -= len(f.Path) + len(f.Message); bytes < 0 {
+				*files = (*files)[:i]
+				break
+			}
+		}
+	}
 }
 
 // Examples describes the list in a few words for an error message: the counts by reason and the first bad files.

@@ -28,6 +28,7 @@ import (
 
 const (
 	putTries   = 6
+	maxNamed   = 8 << 20 // bytes of paths and messages that go with a refusal
 	putTimeout = 10 * time.Minute
 )
 
@@ -124,6 +125,7 @@ func (c *child) do(ctx context.Context, j job) message {
 	var refused *reject.Error
 	switch {
 	case errors.As(err, &refused):
+		refused.Files.Trim(maxNamed)
 		return message{Rejected: &rejected{Reason: refused.Reason, Message: refused.Message, Files: refused.Files}}
 	case errors.Is(err, source.ErrChanged):
 		return message{Failed: &failed{Kind: sourceChanged, Error: err.Error()}}

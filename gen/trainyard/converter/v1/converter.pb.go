@@ -216,7 +216,7 @@ type Rejection struct {
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// `file`, `row` or `annotation`.
 	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Line or number of a row; line, number or id of an annotation.
+	// Line or number of a row; line, number or id of an annotation. Of what was left out with a picture it is the number there.
 	Where         int64 `protobuf:"varint,5,opt,name=where,proto3" json:"where,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -362,7 +362,7 @@ type Version struct {
 	ShardCount int32 `protobuf:"varint,11,opt,name=shard_count,json=shardCount,proto3" json:"shard_count,omitempty"`
 	// Bytes in all shards; set when READY.
 	ConvertedBytes int64 `protobuf:"varint,12,opt,name=converted_bytes,json=convertedBytes,proto3" json:"converted_bytes,omitempty"`
-	// Files, rows and annotations left out, see `/rejections`; set when READY, or FAILED because of them.
+	// Files, rows and annotations left out, but for those of a picture that was left out itself; see `/rejections`. Set when READY, or FAILED because of them.
 	RejectedCount int32 `protobuf:"varint,13,opt,name=rejected_count,json=rejectedCount,proto3" json:"rejected_count,omitempty"`
 	// The dataset format that was found, such as `image-folder`.
 	Format string `protobuf:"bytes,14,opt,name=format,proto3" json:"format,omitempty"`

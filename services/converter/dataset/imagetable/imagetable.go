@@ -33,6 +33,7 @@ func (Reader) Format() dataset.Format {
 		Description: "JPEG, PNG, GIF, BMP, WebP or TIFF images and a table as CSV, TSV or JSON lines, with one row for each image: a column with its path or name, a column " +
 			"with its label (label, class, category, species, target or one that you name) and any others. Numbers that aren't classes become the feature target. " +
 			"A column named split, or a table for each split, such as train.csv and test.csv, tells the splits.",
+		RowEach:    true,
 		Extensions: append([]string{".csv", ".tsv", ".jsonl"}, picture.Extensions()...),
 		Example: `birds
 ├── labels.csv        file_name,label

@@ -157,6 +157,7 @@ def image_table(tmp: pathlib.Path) -> Upload:
             ("birds/images/spare.png", 0, "NOT_IN_TABLE"),
             ("birds/images/lone.png", 0, "NOT_IN_TABLE"),
         },
+        rows=44,
     )
 
 

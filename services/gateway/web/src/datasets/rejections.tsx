@@ -61,5 +61,6 @@ export function Rejections({ version, statistics }: { version: Version; statisti
 }
 
 function placeOf({ kind = "", where = "0" }: Rejection): string {
-  return kind === "row" || kind === "annotation" ? `${kind} ${where}` : "";
+  // The row of a picture is named by the picture.
+  return kind === "row" || kind === "annotation" ? (where === "0" ? kind : `${kind} ${where}`) : "";
 }
