@@ -168,7 +168,11 @@ func (c *Column) value(o *observed, limit setLimit) {
 		return
 	case Empty:
 		c.seen |= seenEmpty
-		c.dims.first(0)
+		if o.rank == 1 {
+			c.dims.first(0) // Of any rank.
+		} else {
+			c.dims.add(o.shape[:o.rank])
+		}
 		return
 	default:
 		c.seen |= seenMixed
@@ -255,7 +259,7 @@ func (c *Column) textKind(perValue int64) Kind {
 
 func (c *Column) arrayKind() Kind {
 	switch s := c.seen; {
-	case s&^(seenStrings|seenEmpty) == 0 && s&seenStrings != 0:
+	case s&^(seenStrings|seenEmpty) == 0 && s&seenStrings != 0 && c.dims.rank == 0: // None of them holds arrays.
 		return KindTexts
 	case s&^(seenInts|seenFloats|seenEmpty) != 0 || s == seenEmpty || c.dims.irregular():
 		return KindText

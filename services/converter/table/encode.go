@@ -431,13 +431,13 @@ func (e *Encoder) setArray(f *field, v *Value) *RowError {
 		n = len(v.Strings)
 	}
 	switch {
-	case f.Kind == KindTexts && (v.Kind == Strings || v.Kind == Empty):
+	case f.Kind == KindTexts && (v.Kind == Strings || v.Kind == Empty) && len(v.Shape) == 1:
 		from := len(e.texts)
 		e.texts = append(e.texts, v.Strings...)
 		e.set(f).SetTexts(e.texts[from:])
 		return nil
 	case f.Kind == KindTexts, v.Kind != Ints && v.Kind != Floats && v.Kind != Empty, f.Kind == KindInts && v.Kind == Floats,
-		f.fixed >= 0 && n != f.fixed, v.Kind != Empty && !fits(v.Shape, f.Shape):
+		f.fixed >= 0 && n != f.fixed, (v.Kind != Empty || len(v.Shape) > 1) && !fits(v.Shape, f.Shape):
 		return misfit(f, v.Text)
 	}
 	if f.Kind == KindInts {

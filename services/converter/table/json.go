@@ -30,7 +30,7 @@ const (
 	Ints                     // an array of integers, or arrays of them
 	Floats                   // the same of any numbers; null among them is NaN
 	Strings                  // an array of strings
-	Empty                    // an array of nothing, which may be of numbers as well as of strings
+	Empty                    // an array of nothing, which may be of numbers as well as of strings, or of such arrays
 	Mixed                    // any other array, as its source
 )
 

@@ -27,7 +27,7 @@ func describe(v *Value) string {
 	case Strings:
 		return fmt.Sprintf("%q", v.Strings)
 	case Empty:
-		return "empty"
+		return fmt.Sprint("empty", v.Shape)
 	case Mixed:
 		return "mixed " + string(v.Text)
 	default:
@@ -40,12 +40,13 @@ func TestFlattener(t *testing.T) {
 		`{"a":1,"b":{"c":"x","d":{"e":null}},"f":true}`: `a=1 b.c="x" b.d.e=null f=1`,
 		`{}`: ``,
 		`{"a":[1,2,3],"b":[[1,2],[3,4.5]],"c":["x","y"]}`: `a=ints[3] [1 2 3] b=floats[2 2] [1 2 3 4.5] c=["x" "y"]`,
-		`{"a":[[1,2],[3]],"b":[],"c":[[],[1]]}`:           `a=ints[2 -1] [1 2 3] b=empty c=ints[2 -1] [1]`,
+		`{"a":[[1,2],[3]],"b":[],"c":[[],[1]]}`:           `a=ints[2 -1] [1 2 3] b=empty[0] c=ints[2 -1] [1]`,
 		`{"a":[1,"x"],"b":[{"k":[1,2]},2],"c":[[1],2]}`:   `a=mixed [1,"x"] b=mixed [{"k":[1,2]},2] c=mixed [[1],2]`,
 		`{"a":[1,null]}`: `a=floats[2] [1 NaN]`,
 		`{"a":"\u00e9\n\ud83d\ude00\"","b":"é"}`:                           `a="é\n😀\"" b="é"`,
 		`{"a":1e5,"b":-0.5,"c":9223372036854775808,"d":NaN,"e":-Infinity}`: `a=100000 b=-0.5 c=9.223372036854776e+18 d=null e=-Inf`,
-		"\t{ \"a\" : [ 1 , 2 ] , \"b\" : [ [ ] , [ ] ] }\r":                `a=ints[2] [1 2] b=mixed [ [ ] , [ ] ]`,
+		"\t{ \"a\" : [ 1 , 2 ] , \"b\" : [ [ ] , [ ] ] }\r":                `a=ints[2] [1 2] b=empty[2 0]`,
+		`{"a":[[]],"b":[[],[[]]],"c":[[[]]]}`:                              `a=empty[1 0] b=mixed [[],[[]]] c=mixed [[[]]]`,
 		`{"a":[[[1],[2]],[[3],[4]]]}`:                                      `a=ints[2 2 1] [1 2 3 4]`,
 	} {
 		var got []string

@@ -131,10 +131,10 @@ func (f *Flattener) shaped() {
 		v.Shape = f.shape[:1]
 	case a.strings:
 		v.Kind = Mixed
-	case a.leaf < 0 && rank == 1:
+	case a.leaf < 0 && rank <= 2: // [] or [[], []]
 		v.Kind = Empty
-		v.Shape = f.shape[:1]
-	case a.leaf < 0: // [[], []] has no values to tell its type by
+		v.Shape = f.shape[:rank]
+	case a.leaf < 0:
 		v.Kind = Mixed
 	case !a.numbers: // nothing but null
 		v.Kind = Mixed

@@ -94,6 +94,38 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// An array of empty arrays takes nothing from a column of arrays of numbers: it is one of them. Where it can't be, the text stays whole.
+func TestEmptyArraysWithinArrays(t *testing.T) {
+	examples, _ := tabletest.Examples(t, Reader{}, dataset.Options{}, file("a.jsonl",
+		`{"same":[[1,2]],"ragged":[[1],[2,3]],"flat":[1],"words":["a"],"none":[[]]}
+{"same":[[]],"ragged":[[],[]],"flat":[[]],"words":[[]],"none":[]}
+{"same":[[3,4],[5,6]],"ragged":[],"flat":[2],"words":["b"],"none":[[],[]]}
+`))
+	for _, c := range []struct {
+		row  int
+		key  string
+		want string
+	}{
+		{0, "same/ragged_flat_values", "[] [] [1 2]"},
+		{1, "same/ragged_flat_values", "[] [] []"},
+		{1, "same/ragged_row_lengths_0", "[] [] [0]"},
+		{2, "same/ragged_flat_values", "[] [] [3 4 5 6]"},
+		{2, "same/ragged_row_lengths_0", "[] [] [2 2]"},
+		{0, "ragged/ragged_row_lengths_0", "[] [] [1 2]"},
+		{1, "ragged/ragged_row_lengths_0", "[] [] [0 0]"},
+		{2, "ragged/ragged_row_lengths_0", "[] [] []"},
+		{0, "flat", "[[1]] [] []"},
+		{1, "flat", "[[[]]] [] []"},
+		{0, "words", `[["a"]] [] []`},
+		{1, "words", "[[[]]] [] []"},
+		{2, "none", "[[[],[]]] [] []"},
+	} {
+		if got := tabletest.Text(examples[c.row][c.key]); got != c.want {
+			t.Errorf("row %d: %s is %s, want %s", c.row, c.key, got, c.want)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	many := strings.Builder{}
 	for i := range 5000 {
