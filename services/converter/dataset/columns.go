@@ -23,7 +23,9 @@ func (c *Columns) Use(s *Stats) {
 
 // Observe notes a number of the column with the given index and name. What isn't finite is not noted.
 func (c *Columns) Observe(column int, name string, v float64) {
-	c.numbers = reach(c.numbers, column)
+	if column >= len(c.numbers) {
+		c.numbers = reach(c.numbers, column)
+	}
 	n := c.numbers[column]
 	if n == nil {
 		n = c.stats.Number(name)
@@ -34,8 +36,10 @@ func (c *Columns) Observe(column int, name string, v float64) {
 
 // Count notes a value of the property with the given name. Column and number are the same whenever name and value are, and no others'.
 func (c *Columns) Count(column, number int, name, value string) {
-	c.counts = reach(c.counts, column)
-	c.counts[column] = reach(c.counts[column], number)
+	if column >= len(c.counts) || number >= len(c.counts[column]) {
+		c.counts = reach(c.counts, column)
+		c.counts[column] = reach(c.counts[column], number)
+	}
 	n := c.counts[column][number]
 	if n == nil {
 		n = c.stats.counter(name, value)

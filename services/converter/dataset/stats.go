@@ -81,7 +81,13 @@ func (n *Number) Observe(v float64) {
 		n.Min, n.Max = v, v
 	}
 	n.Count++
-	n.Min, n.Max, n.Sum = min(n.Min, v), max(n.Max, v), n.Sum+v
+	if v < n.Min {
+		n.Min = v
+	}
+	if v > n.Max {
+		n.Max = v
+	}
+	n.Sum += v
 	n.Broken = n.Broken || v != math.Trunc(v)
 	n.count(bucket(v), 1)
 }

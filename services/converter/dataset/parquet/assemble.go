@@ -147,7 +147,7 @@ func (r *rowReader) assemble(b *batch, n int) (int, error) {
 		r.sizes[i] = r.layout.head
 	}
 	for i, c := range r.columns {
-		if r.layout.width[i] == 0 && c.column.Lists == 0 {
+		if r.layout.form[i] == formLong && c.column.Lists == 0 {
 			c.measure(r.sizes)
 		}
 	}
@@ -183,7 +183,7 @@ func (r *rowReader) assemble(b *batch, n int) (int, error) {
 	list := 0
 	for i, c := range r.columns {
 		switch {
-		case r.layout.width[i] > 0:
+		case r.layout.form[i] != formLong:
 			r.numbers(b.data, i)
 		case c.column.Lists > 0:
 			for row := range n {
@@ -319,7 +319,7 @@ func (r *rowReader) missing(data []byte, row, column int) {
 
 // numbers writes a column of values of fixed length.
 func (r *rowReader) numbers(data []byte, column int) {
-	c, at, width := r.columns[column], r.layout.at[column], r.layout.width[column]
+	c, at, width := r.columns[column], r.layout.at[column], r.layout.form[column].width()
 	convert := &c.column.convert
 	required := c.column.node.maxDef == 0
 	switch {

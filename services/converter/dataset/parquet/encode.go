@@ -33,10 +33,7 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 		case c.Names != nil:
 			f.classes = c.Names
 		case names != nil && c.Kind == kindText:
-			f.classes, f.texts = names, make(map[string]int64, len(names))
-			for n, name := range names {
-				f.texts[name] = int64(n)
-			}
+			f.classes, f.texts = names, newNames(names)
 		case names != nil:
 			f.classes, f.numbers = names, make(map[int64]int64, len(names))
 			for n, name := range names {
@@ -73,6 +70,7 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 				f.key, f.shape = c.Key+"/value", c.Key+"/shape"
 			}
 		}
+		f.way, f.unsigned = f.wayOf(), c.Type == "uint64"
 		e.fields = append(e.fields, f)
 	}
 	e.walk.layout = layoutOf(len(e.fields), func(i int) *column { return &e.fields[i].column })
@@ -152,6 +150,45 @@ const (
 	rateSuffix        = "_sample_rate" // Hz
 )
 
+// way is how a column is encoded.
+type way uint8
+
+const (
+	asList way = iota
+	asClass
+	asInt
+	asFloat
+	asText
+	asBytes
+	asImage
+	asAudio
+	asNothing
+)
+
+func (f *field) wayOf() way {
+	switch {
+	case f.Lists > 0:
+		return asList
+	case f.isLabel, f.classes != nil:
+		return asClass
+	}
+	switch f.Kind {
+	case kindInt, kindBool:
+		return asInt
+	case kindFloat:
+		return asFloat
+	case kindText:
+		return asText
+	case kindImage:
+		return asImage
+	case kindAudio:
+		return asAudio
+	case kindNothing:
+		return asNothing
+	}
+	return asBytes
+}
+
 // field is a column in the encoder, and what the row at hand has in it.
 type field struct {
 	*observed
@@ -164,8 +201,10 @@ type field struct {
 
 	missingLengths []string
 	classes        []string
-	texts          map[string]int64
+	texts          *names
 	numbers        map[int64]int64
+	way            way
+	unsigned       bool // 64 bits
 
 	absent bool
 	class  int64
@@ -212,7 +251,7 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 		if !e.walk.next(&f.column, i) {
 			return dst, malformed(item.Path)
 		}
-		if f.Lists > 0 {
+		if f.way == asList {
 			err = e.list(f, item.Path)
 		} else {
 			err = e.scalar(f, item.Path)
@@ -241,17 +280,16 @@ func malformed(path string) error {
 func (f *field) observe(stats *dataset.Stats, columns *dataset.Columns, column int) {
 	const missing, classes = 0, 1
 	switch {
-	case f.Kind == kindNothing || f.Kind == kindPath || f.Lists > 0:
+	case f.way == asList || f.way == asNothing || f.Kind == kindPath:
 	case f.absent:
 		columns.Count(column, missing, table.StatMissing, f.Key)
-	case f.isLabel:
-	case f.class >= 0:
-		columns.Count(column, classes+int(f.class), f.Key, f.classes[f.class])
-	case f.Kind == kindInt, f.Kind == kindFloat, f.Kind == kindBool:
+	case f.way == asInt, f.way == asFloat:
 		columns.Observe(column, f.Key, f.number)
-	case f.Kind == kindImage:
+	case f.way == asClass && !f.isLabel:
+		columns.Count(column, classes+int(f.class), f.Key, f.classes[f.class])
+	case f.way == asImage:
 		f.image.Observe(stats)
-	case f.Kind == kindAudio:
+	case f.way == asAudio:
 		stats.Observe("duration_seconds", f.number)
 	}
 }
@@ -260,32 +298,34 @@ func (f *field) observe(stats *dataset.Stats, columns *dataset.Columns, column i
 func (e *encoder) scalar(f *field, path string) error {
 	w := &e.walk
 	f.absent, f.class, f.number = w.missing, -1, 0
-	switch {
-	case f.isLabel || f.classes != nil:
+	switch f.way {
+	case asClass:
 		if err := e.classOf(f, path); err != nil {
 			return err
 		}
 		f.value.SetInt64(f.class)
-	case f.Kind == kindInt, f.Kind == kindBool:
+	case asInt:
 		f.number = float64(w.int)
-		if f.Type == "uint64" {
+		if f.unsigned {
 			f.number = float64(uint64(w.int)) //nolint:gosec // two's complement
 		}
 		f.value.SetInt64(w.int)
-	case f.Kind == kindFloat:
+	case asFloat:
 		f.number = float64(w.float)
 		e.floats = append(e.floats, w.float)
 		f.value.SetFloats(e.floats[len(e.floats)-1:])
-	case f.Kind == kindImage:
+	case asImage:
 		return e.image(f, path)
-	case f.Kind == kindAudio:
+	case asAudio:
 		return e.audio(f, path)
-	case f.Kind == kindNothing:
-	default:
-		if f.Kind == kindText && !utf8.Valid(w.value) {
+	case asText:
+		if !utf8.Valid(w.value) {
 			return invalidText(path, f)
 		}
 		f.value.SetBytes(w.value)
+	case asBytes:
+		f.value.SetBytes(w.value)
+	case asNothing, asList:
 	}
 	if f.absentAt != nil {
 		missing := int64(0)
@@ -308,7 +348,8 @@ func (e *encoder) classOf(f *field, path string) error {
 	switch {
 	case !ok:
 	case f.texts != nil:
-		f.class, ok = f.texts[string(w.value)]
+		f.class = int64(f.texts.find(w.value))
+		ok = f.class >= 0
 	case f.Names != nil:
 		f.class, ok = w.int, w.int >= 0 && w.int < int64(len(f.Names))
 	case f.Kind == kindFloat:

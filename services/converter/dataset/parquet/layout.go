@@ -19,43 +19,57 @@ const (
 
 // layout says where in a row the values of fixed length are.
 type layout struct {
-	at    []int   // by column; what has no fixed length lies behind head
-	width []uint8 // by column: 1, 4 or 8; 0: no fixed length
-	head  int     // bytes of the status, the bits and the values of fixed length
+	at   []int  // by column; what has no fixed length lies behind head
+	form []form // by column
+	head int    // bytes of the status, the bits and the values of fixed length
 }
+
+// form is how a value lies in a row.
+type form uint8
+
+const (
+	formLong form = iota // of no fixed length
+	formByte
+	formInt32
+	formUint32
+	formFloat
+	formInt64
+)
+
+// width is the length of a value, 0 if it isn't fixed.
+func (f form) width() int { return [...]int{0, 1, 4, 4, 4, 8}[f] }
 
 // layoutOf is the layout of rows with n columns.
 func layoutOf(n int, column func(i int) *column) layout {
-	l := layout{at: make([]int, n), width: make([]uint8, n), head: 1 + (n+7)/8}
+	l := layout{at: make([]int, n), form: make([]form, n), head: 1 + (n+7)/8}
 	for i := range n {
-		l.at[i] = l.head
-		l.width[i] = column(i).width()
-		l.head += int(l.width[i])
+		l.at[i], l.form[i] = l.head, column(i).form()
+		l.head += l.form[i].width()
 	}
 	return l
 }
 
-// width is the length of the column's values, 0 if it isn't fixed.
-func (c *column) width() uint8 {
+func (c *column) form() form {
 	switch {
 	case c.Lists > 0:
-		return 0
 	case c.Kind == kindBool:
-		return 1
+		return formByte
 	case c.Kind == kindFloat:
-		return 4
+		return formFloat
+	case c.Kind == kindInt && c.Type == "uint32":
+		return formUint32
 	case c.Kind == kindInt && c.short():
-		return 4
+		return formInt32
 	case c.Kind == kindInt:
-		return 8
+		return formInt64
 	}
-	return 0
+	return formLong
 }
 
 // short tells whether the column's integers are physical INT32, which is why they fit in four bytes.
 func (c *column) short() bool {
 	switch c.Type {
-	case "int8", "int16", "int32", "uint8", "uint16", "uint32":
+	case "int8", "int16", "int32", "uint8", "uint16":
 		return true
 	}
 	return false

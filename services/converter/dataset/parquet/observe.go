@@ -53,8 +53,8 @@ type seen struct {
 	values   int64 // that are not missing, in no list
 	missing  bool
 	ragged   bool
-	lengths  []int            // of its lists, outermost first, while all are the same
-	texts    map[string]int32 // distinct values, numbered as they came
+	lengths  []int  // of its lists, outermost first, while all are the same
+	texts    *names // distinct values
 	numbers  map[int64]int32
 	most     int    // distinct values that are of interest
 	overflow bool   // there are more, or one that can be no name
@@ -173,21 +173,20 @@ func (o *observer) number(c *column, s *seen) int32 {
 		return -1
 	}
 	if c.Kind == kindText {
-		if n, ok := s.texts[string(o.walk.value)]; ok {
+		if s.texts == nil {
+			s.texts = newNames(nil)
+		}
+		if n := s.texts.find(o.walk.value); n >= 0 {
 			return n
 		}
 		name := string(o.walk.value)
 		if err := checkLabel(name); err != nil {
 			return s.drop(err.Error())
 		}
-		if o.budget -= len(name) + valueOverhead; len(s.texts) == s.most || o.budget < 0 {
+		if o.budget -= len(name) + valueOverhead; len(s.texts.all) == s.most || o.budget < 0 {
 			return s.drop("")
 		}
-		if s.texts == nil {
-			s.texts = make(map[string]int32)
-		}
-		s.texts[name] = int32(len(s.texts)) //nolint:gosec // at most MaxClasses
-		return s.texts[name]
+		return s.texts.add(name)
 	}
 	v := o.walk.int
 	if c.Kind == kindFloat {
@@ -283,8 +282,8 @@ func (o *observer) index() (dataset.Index, error) {
 			f.Sound.Samples = s.samples.Type()
 		case f.Kind == kindPath && s.values == 0:
 			f.Kind = kindNothing
-		case s.texts != nil && s.values >= 2*int64(len(s.texts)): // as in CSV
-			f.Classes = sortedTexts(s.texts)
+		case s.texts != nil && s.values >= 2*int64(len(s.texts.all)): // as in CSV
+			f.Classes = s.texts.sorted()
 		case number && s.missing && c.Names == nil:
 			f.Missing = c.Key + "_missing"
 			for n := 2; taken[f.Missing]; n++ {
@@ -303,13 +302,12 @@ func (o *observer) index() (dataset.Index, error) {
 	return dataset.Index{Classes: classes, Schema: raw, RowBytes: o.bytes / max(o.rows, 1)}, nil
 }
 
-func sortedTexts(texts map[string]int32) []string {
-	names := make([]string, 0, len(texts))
-	for name := range texts {
-		names = append(names, name)
+// sorted are the names in order.
+func (n *names) sorted() []string {
+	if n == nil {
+		return nil
 	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(slices.Values(n.all))
 }
 
 // classes are the classes in order, nil if there is no label.
@@ -324,7 +322,7 @@ func (o *observer) classes() ([]string, error) {
 		names = c.Names
 	case s.overflow:
 	case c.Kind == kindText:
-		names = sortedTexts(s.texts)
+		names = s.texts.sorted()
 	default:
 		names = s.numberNames(c.Kind, o.chosen)
 	}

@@ -48,7 +48,7 @@ func (f *file) rows(columns []planned) *rowReader {
 	buffer := min(max(readBuffers/len(f.leaves), readBuffer), 256<<10)
 	for i := range columns {
 		r.columns = append(r.columns, &chunkReader{
-			column: &columns[i], file: f, budget: held, unpack: unpack, in: bufio.NewReaderSize(nil, buffer), fixed: r.layout.width[i] > 0,
+			column: &columns[i], file: f, budget: held, unpack: unpack, in: bufio.NewReaderSize(nil, buffer), fixed: r.layout.form[i] != formLong,
 		})
 		if columns[i].Lists > 0 {
 			r.lists.columns++

@@ -15,6 +15,9 @@ import (
 // maxWindow is how far zstd may look back, in bytes.
 const maxWindow = 32 << 20
 
+// zstdSlack is what the decoder of zstd wants behind the data, in bytes, so that it need not copy to the byte.
+const zstdSlack = 16
+
 // unpacker unpacks pages, never to more bytes than the page says that it has. The library's own codecs unpack what there is.
 type unpacker struct {
 	packed []byte // the page at hand
@@ -28,7 +31,7 @@ type unpacker struct {
 // unpack unpacks src to size bytes, in the memory of dst if it is large enough. The result is never src's memory, so that
 // src can be used for the next page.
 func (u *unpacker) unpack(codec format.CompressionCodec, dst, src []byte, size int) ([]byte, error) {
-	dst = sized(dst, size)
+	dst = sized(dst, size+zstdSlack)[:size]
 	if size == 0 {
 		return dst, nil
 	}
@@ -91,7 +94,7 @@ func (u *unpacker) unpackZstd(dst, src []byte) (err error) {
 			return err
 		}
 	}
-	out, err := u.zstd.DecodeAll(src, dst[:0:len(dst)])
+	out, err := u.zstd.DecodeAll(src, dst[:0:len(dst)+zstdSlack])
 	if err == nil && len(out) != len(dst) {
 		err = io.ErrUnexpectedEOF
 	}

@@ -43,24 +43,22 @@ func (w *walker) next(c *column, i int) bool {
 	if c.Lists > 0 {
 		return w.list(c)
 	}
-	w.missing, w.value, w.int, w.float = w.absentAt(i), nil, 0, 0
-	switch at := w.row[w.layout.at[i]:]; w.layout.width[i] {
-	case 1:
+	w.missing = w.absentAt(i)
+	switch at := w.row[w.layout.at[i]:]; w.layout.form[i] {
+	case formByte:
 		w.int = int64(at[0])
-	case 4:
-		v := binary.LittleEndian.Uint32(at)
-		switch {
-		case c.Kind == kindFloat:
-			w.float = math.Float32frombits(v)
-		case c.Type == "uint32":
-			w.int = int64(v)
-		default:
-			w.int = int64(int32(v)) //nolint:gosec // two's complement
-		}
-	case 8:
+	case formInt32:
+		w.int = int64(int32(binary.LittleEndian.Uint32(at))) //nolint:gosec // two's complement
+	case formUint32:
+		w.int = int64(binary.LittleEndian.Uint32(at))
+	case formInt64:
 		w.int = int64(binary.LittleEndian.Uint64(at)) //nolint:gosec // two's complement
+	case formFloat:
+		w.float = math.Float32frombits(binary.LittleEndian.Uint32(at))
 	default:
-		return w.missing || w.bytes()
+		if w.value = nil; !w.missing {
+			return w.bytes()
+		}
 	}
 	return true
 }
