@@ -107,6 +107,27 @@ func TestChosenSharesThatAreNotUsedAreToldOf(t *testing.T) {
 	}
 }
 
+// Sound that was cut off is kept as far as it goes, and the report names some of it.
+func TestSoundThatWasCutOffIsToldOf(t *testing.T) {
+	var files []member
+	for i := range 30 {
+		wav := "RIFF\x44\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x20\x00\x00\x00" +
+			strings.Repeat(string(rune('a'+i)), 32)
+		if i >= 10 && i < 17 {
+			wav = wav[:len(wav)-10]
+		}
+		files = append(files, member{fmt.Sprintf("%c/%d.wav", 'a'+i%2, i), []byte(wav)})
+	}
+	out, _, err := localOf(t, zipOf(t, zip.Store, files), convert.DefaultOptions("digits"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `as far as they go: 7, such as "a/10.wav" "a/12.wav" "a/14.wav" "a/16.wav" "b/11.wav".`
+	if w := out.Report.Warnings; out.Manifest.Examples != 30 || len(w) != 1 || !strings.HasSuffix(w[0], want) {
+		t.Errorf("%d examples, warnings %q, want %q", out.Manifest.Examples, w, want)
+	}
+}
+
 // Rows and annotations of a picture go with it, and all add up.
 func TestWhatBelongsToAPictureIsAccountedFor(t *testing.T) {
 	cut := picture(t, 3)[:60]

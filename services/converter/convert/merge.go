@@ -214,7 +214,7 @@ func Merge(p *Plan, results []*TaskResult) (*Output, error) {
 	}
 	m.Statistics = statistics(&all)
 	m.Duplicates = duplicates(results, p.HashShift)
-	report, err := makeReport(p, &m, kept, left)
+	report, err := makeReport(p, &m, kept, left, all.Remarks)
 	if err != nil {
 		return nil, err
 	}
@@ -376,7 +376,7 @@ func duplicates(results []*TaskResult, shift uint8) Duplicates {
 	return d
 }
 
-func makeReport(p *Plan, m *Manifest, kept Tally, left reject.List) (Report, error) {
+func makeReport(p *Plan, m *Manifest, kept Tally, left reject.List, remarks map[string]*dataset.Remarked) (Report, error) {
 	r := Report{
 		Dataset: m.Dataset, Version: m.Version, Format: p.Format, Examples: m.Examples,
 		Found: p.Found, Kept: kept, Losses: lossesOf(left),
@@ -387,6 +387,10 @@ func makeReport(p *Plan, m *Manifest, kept Tally, left reject.List) (Report, err
 	}
 	if m.Duplicates.AcrossSplits > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%d examples occur in more than one split; the evaluation will look better than it is.", m.Duplicates.AcrossSplits))
+	}
+	for _, what := range slices.Sorted(maps.Keys(remarks)) {
+		paths := fmt.Sprintf("%q", remarks[what].Paths) // in brackets
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %d, such as %s.", what, remarks[what].Count, paths[1:len(paths)-1]))
 	}
 	for _, s := range m.Splits {
 		if s.Examples == 0 {

@@ -1,6 +1,9 @@
 package dataset
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Stats are what was seen of the records of one split. They add up: the statistics of a dataset are
 // the sum of those of its shards, whatever the number of workers.
@@ -11,6 +14,7 @@ type Stats struct {
 	Objects  map[int]int64                `json:"objects,omitempty"` // annotated objects by label, where examples hold several
 	Numbers  map[string]*Number           `json:"numbers,omitempty"` // such as width
 	Counts   map[string]map[string]*int64 `json:"counts,omitempty"`  // such as encoding: png
+	Remarks  map[string]*Remarked         `json:"remarks,omitempty"` // what the user should know of single files, by a text that fits before a colon
 
 	labels []int32 // see TakeLabels
 }
@@ -217,6 +221,38 @@ func (s *Stats) counter(name, value string) *int64 {
 	return n
 }
 
+// Remarked are files that something is to be said of, though they were kept.
+type Remarked struct {
+	Count int64    `json:"count"`
+	Paths []string `json:"paths"` // the first of them, in order of the alphabet
+}
+
+const maxRemarked = 5 // paths
+
+// Remark notes that something is to be said of a file.
+func (s *Stats) Remark(what, path string) { s.remarked(what).add(1, path) }
+
+func (s *Stats) remarked(what string) *Remarked {
+	r := s.Remarks[what]
+	if r == nil {
+		if s.Remarks == nil {
+			s.Remarks = make(map[string]*Remarked)
+		}
+		r = &Remarked{}
+		s.Remarks[what] = r
+	}
+	return r
+}
+
+func (r *Remarked) add(count int64, paths ...string) {
+	r.Count += count
+	for _, p := range paths {
+		i, _ := slices.BinarySearch(r.Paths, p)
+		r.Paths = slices.Insert(r.Paths, i, p)
+	}
+	r.Paths = r.Paths[:min(len(r.Paths), maxRemarked)]
+}
+
 // Merge adds the other statistics to these.
 func (s *Stats) Merge(o *Stats) {
 	s.Examples += o.Examples
@@ -232,6 +268,9 @@ func (s *Stats) Merge(o *Stats) {
 			s.Objects = make(map[int]int64)
 		}
 		s.Objects[label] += n
+	}
+	for what, r := range o.Remarks {
+		s.remarked(what).add(r.Count, r.Paths...)
 	}
 	for name, n := range o.Numbers {
 		s.Number(name).Merge(n)

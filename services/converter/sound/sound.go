@@ -28,6 +28,9 @@ const (
 	MaxSampleRate = 1<<20 - 1
 )
 
+// CutRemark is for dataset.Stats.Remark, of files that are Cut.
+const CutRemark = "Sound files that end before the length that they declare, as files do that were cut off on their way, and were kept as far as they go"
+
 // Info is what a file says of itself.
 type Info struct {
 	Container  string // "wav" or "flac"
@@ -38,6 +41,8 @@ type Info struct {
 	Frames     int64 // samples of each channel, within the bounds of the file; -1 if the head doesn't tell
 	// Clamped says that the file declares more samples than it has, as files do that were written to a pipe or cut off.
 	Clamped bool
+	// Cut says that it was cut off: it declares a length, and ends before.
+	Cut bool
 
 	coding coding
 	width  int // bytes of a stored sample in a WAV

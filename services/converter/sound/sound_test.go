@@ -173,6 +173,7 @@ func TestWAV(t *testing.T) {
 		{"half a frame at the end", riff(format(wavePCM, 2, 8000, 4, 16), chunk("data", 6, 1, 0, 2, 0, 3, 0)), Int16, []float64{1, 2}, false},
 		{"odd chunks before and after", riff(chunk("LIST", 3, 'a', 'b', 'c', 0), mono16, chunk("junk", 1, 0, 0), chunk("data", 2, 1, 0), chunk("LIST", 2, 'a', 'b')), Int16, []float64{1}, false},
 		{"longer than the file", riff(mono16, chunk("data", 1<<31, 1, 0, 2)), Int16, []float64{1}, true},
+		{"cut off", riff(mono16, chunk("data", 4, 1, 0, 2)), Int16, []float64{1}, true},
 		{"length unknown", riff(mono16, chunk("data", unknownSize, 1, 0)), Int16, []float64{1}, true},
 		{"writer died", append([]byte("RIFF\x00\x00\x00\x00WAVE"), append(mono16, chunk("data", 0, 1, 0)...)...), Int16, []float64{1}, true},
 		{"RF64 that lies", append([]byte("RF64\xff\xff\xff\xffWAVE"), bytes.Join([][]byte{
@@ -186,6 +187,9 @@ func TestWAV(t *testing.T) {
 				t.Fatal(p.Message)
 			}
 			got := values(samples, tt.as)
+			if in.Cut != (tt.name == "cut off") {
+				t.Errorf("cut: %v", in.Cut)
+			}
 			if in.Clamped != tt.clamped || len(got) != len(tt.want) {
 				t.Fatalf("%v, clamped %v; want %v, %v", got, in.Clamped, tt.want, tt.clamped)
 			}

@@ -22,6 +22,9 @@ const subFormat = "\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
 // unknownSize in a chunk's length says that it stands elsewhere (RF64, EBU Tech 3306) or that the writer never knew it (a pipe).
 const unknownSize = 0xffffffff
 
+// anyLength is what writers to a pipe declare at least, who don't know it: SoX 0x7ffff000, others up to unknownSize.
+const anyLength = 0x7ffff000
+
 // inspectWAV walks the chunks up to the samples; Multimedia Programming Interface and Data Specifications 1.0, and EBU Tech 3306 for RF64.
 // Lengths are clamped to the file, so that what was cut off or written to a pipe can be read as far as it goes.
 func inspectWAV(head []byte, size int64) (Info, *Problem) {
@@ -70,7 +73,7 @@ func inspectWAV(head []byte, size int64) (Info, *Problem) {
 			// A writer that died leaves both lengths at 0: its samples go on to the end of the file.
 			unfinished := length == 0 && int64(binary.LittleEndian.Uint32(head[4:])) <= pos-8
 			if rest := max(size-pos, 0); declared > rest || unfinished {
-				in.Clamped = true
+				in.Clamped, in.Cut = true, declared > rest && length < anyLength
 				declared = rest
 			}
 			in.Frames = declared / int64(in.width*in.Channels)

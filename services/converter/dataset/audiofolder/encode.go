@@ -71,6 +71,9 @@ func (e *encoder) Encode(dst []byte, record dataset.Item, body dataset.Body, sta
 	if info.Clamped {
 		stats.Count(statClamped, "clamped")
 	}
+	if info.Cut {
+		stats.Remark(sound.CutRemark, record.Path)
+	}
 	return dst, nil
 }
 

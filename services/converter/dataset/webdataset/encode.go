@@ -192,6 +192,9 @@ func (m *member) observe(stats *dataset.Stats) {
 		m.picture.ObserveAs(m.names, stats)
 	case audio:
 		stats.Observe("duration_seconds", float64(m.info.Frames)/float64(m.info.SampleRate))
+		if m.info.Cut {
+			stats.Remark(sound.CutRemark, m.path)
+		}
 	case raw, label, text, object, integer:
 	}
 }
