@@ -3,6 +3,8 @@ package s3
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +40,36 @@ func (b *eventBackend) PutObject(ctx context.Context, in s3response.PutObjectInp
 	return observe(ctx, b, in.Bucket, in.Key, name, func() (s3response.PutObjectOutput, error) {
 		return b.Backend.PutObject(ctx, in)
 	})
+}
+
+// GetObject gives a range of an object as a part of its file, which can be sent without being copied.
+func (b *eventBackend) GetObject(ctx context.Context, in *awss3.GetObjectInput) (*awss3.GetObjectOutput, error) {
+	asked := aws.ToString(in.Range)
+	if asked == "" {
+		return b.Backend.GetObject(ctx, in)
+	}
+	whole := *in
+	whole.Range, whole.ChecksumMode = new(string), "" // Checksums are of whole objects.
+	out, err := b.Backend.GetObject(ctx, &whole)
+	if err != nil {
+		return out, err
+	}
+	file, ok := out.Body.(*os.File)
+	if !ok {
+		return b.Backend.GetObject(ctx, in) // A folder.
+	}
+	size := aws.ToInt64(out.ContentLength)
+	start, length, valid, err := backend.ParseObjectRange(size, asked)
+	if err == nil && valid {
+		out.ContentLength = &length
+		out.ContentRange = aws.String(fmt.Sprintf("bytes %d-%d/%d", start, start+length-1, size))
+		out.Body, err = newFileRange(file, start, length)
+	}
+	if err != nil {
+		_ = file.Close() // It was only read.
+		return nil, err
+	}
+	return out, nil
 }
 
 func (b *eventBackend) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {

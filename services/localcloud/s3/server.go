@@ -20,7 +20,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,10 +42,8 @@ const (
 	copyLimit = 5 << 30
 	// maxParts is S3's limit of parts in one upload.
 	maxParts = 10_000
-	// maxConnections bounds the connections and maxRequests the requests at
-	// once; the proxy in front keeps one connection for each running request.
-	maxConnections = 4096
-	maxRequests    = 2048
+	// maxRequests bounds the requests at once.
+	maxRequests = 2048
 	// socket is where the gateway listens, relative to the root that is the
 	// working directory: a socket's path may have 107 bytes at most, and a
 	// data folder's path has no such limit.
@@ -79,8 +76,7 @@ type Server struct {
 	journal       *journal
 	notifications *notifications
 	pending       pending
-	proxy         *httputil.ReverseProxy
-	transport     *http.Transport
+	gateway       gateway
 	ready         chan struct{}
 	readyOnce     sync.Once
 }
@@ -111,6 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	// construction, and to print a line to standard output.
 	store, err := posix.New(root, sidecar, posix.PosixOpts{
 		CopyObjectThreshold: copyLimit,
+		IOBufferSize:        copyBuffer,
 		// Only this process writes here, so its own locks are enough.
 		ForceNoObjLockFile: true,
 	})
@@ -128,23 +125,6 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, errors.Join(err, journal.Close())
 	}
 	s.backend = &eventBackend{Backend: store, server: s}
-	s.transport = &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-		// The body and the Accept-Encoding header must reach the gateway as they were signed.
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: maxRequests,
-		WriteBufferSize:     copyBuffer,
-		ReadBufferSize:      copyBuffer,
-	}
-	s.proxy = &httputil.ReverseProxy{
-		Rewrite:      forward,
-		Transport:    s.transport,
-		BufferPool:   buffers{},
-		ErrorHandler: s.gatewayFailed,
-		ErrorLog:     zap.NewStdLog(cfg.Logger),
-	}
 	if err := s.recover(ctx); err != nil {
 		store.Shutdown()
 		return nil, errors.Join(err, journal.Close())
@@ -183,29 +163,71 @@ func (s *Server) Run(ctx context.Context) error {
 		defer close(retries)
 		s.retryEvents(ctx)
 	}()
-	err := embedgw.RunVersityGW(ctx, s.backend, &embedgw.Config{
+	// The store outlives the requests under way.
+	gatewayCtx, endGateway := context.WithCancel(context.WithoutCancel(ctx))
+	defer endGateway()
+	defer context.AfterFunc(ctx, func() {
+		s.gateway.stop()
+		endGateway()
+	})()
+	apps := make(chan *fiber.App, 1)
+	var beginning sync.WaitGroup
+	err := embedgw.RunVersityGW(gatewayCtx, s.backend, &embedgw.Config{
 		RootUserAccess:    s.cfg.AccessKey,
 		RootUserSecret:    s.cfg.SecretKey,
 		Region:            s.cfg.Region,
 		Ports:             []string{socket},
 		SocketPerm:        "0600",
-		MaxConnections:    maxConnections,
+		MaxConnections:    maxRequests,
 		MaxRequests:       maxRequests,
 		MultipartMaxParts: maxParts,
 		KeepAlive:         true,
 		Quiet:             true,
 		IAMService:        singleUser{auth.NewIAMServiceSingle(auth.Account{Access: s.cfg.AccessKey, Secret: s.cfg.SecretKey, Role: auth.RoleAdmin})},
 		S3Options: []s3api.Option{
-			s3api.WithMiddleware("/", drainBody),
-			s3api.WithOnListen(func() { s.readyOnce.Do(func() { close(s.ready) }) }),
+			s3api.WithMiddleware("/", func(c fiber.Ctx) error {
+				select {
+				case apps <- c.App():
+				default:
+				}
+				return drainBody(c)
+			}),
+			s3api.WithOnListen(func() { beginning.Go(func() { s.begin(gatewayCtx, apps) }) }),
 		},
 	})
-	s.transport.CloseIdleConnections()
+	beginning.Wait()
+	s.gateway.stop()
 	<-retries
 	if err != nil {
 		return fmt.Errorf("s3 gateway: %w", err)
 	}
 	return nil
+}
+
+// begin takes requests to the gateway from then on. versitygw gives its handler to nobody, but each request has it: one is made by the
+// gateway's own socket.
+func (s *Server) begin(ctx context.Context, apps <-chan *fiber.App) {
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway/", nil)
+	if err == nil {
+		var res *http.Response
+		if res, err = client.Do(req); err == nil {
+			err = res.Body.Close()
+		}
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			s.cfg.Logger.Error("the gateway doesn't answer", zap.Error(err))
+		}
+		return
+	}
+	s.gateway.start((<-apps).Handler())
+	s.readyOnce.Do(func() { close(s.ready) })
 }
 
 // singleUser is versitygw's single account, with the error that becomes S3's
@@ -251,34 +273,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.proxy.ServeHTTP(w, r)
-}
-
-// forward sends a request on as it came, so that its signature still holds.
-func forward(p *httputil.ProxyRequest) {
-	p.Out.URL.Scheme = "http"
-	p.Out.URL.Host = "gateway"
-	p.Out.URL.RawQuery = p.In.URL.RawQuery
-	p.Out.Host = p.In.Host
-	// The front server has already asked the client to go on.
-	p.Out.Header.Del("Expect")
-}
-
-func (s *Server) gatewayFailed(w http.ResponseWriter, r *http.Request, err error) {
-	if !errors.Is(err, context.Canceled) {
-		s.cfg.Logger.Warn("s3 request not answered", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+	if !s.gateway.serve(w, r) {
+		writeError(w, apiError(http.StatusServiceUnavailable, "ServiceUnavailable", "The object store is not serving; it is starting or stopping. Try again."))
 	}
-	writeError(w, apiError(http.StatusServiceUnavailable, "ServiceUnavailable",
-		"The object store is not serving; it is starting, stopping or the connection broke. Try again."))
 }
-
-// copyBuffer is large because a body crosses two sockets: fewer, larger reads
-// and writes cost less.
-const copyBuffer = 256 << 10
-
-var bufferPool = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
-
-type buffers struct{}
-
-func (buffers) Get() []byte  { return bufferPool.Get().(*[copyBuffer]byte)[:] }
-func (buffers) Put(b []byte) { bufferPool.Put((*[copyBuffer]byte)(b)) }
