@@ -8,6 +8,9 @@
 // Objects survive kill -9, but nothing here calls fsync: a power cut can lose
 // the newest of them.
 //
+// ETags are to be compared only: they are made of checksums, as those that S3
+// gives where it encrypts with keys of KMS, not MD5s.
+//
 // What follows from versitygw: one Server per process; the posix backend
 // changes the process's working directory to its root, so every other path of
 // the process must be absolute before Open; keys `a` and `a/b` exclude each other.
@@ -108,6 +111,9 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	store, err := posix.New(root, sidecar, posix.PosixOpts{
 		CopyObjectThreshold: copyLimit,
 		IOBufferSize:        copyBuffer,
+		// An ETag is made of the object's checksum and is no MD5, as where S3
+		// encrypts with keys of KMS: MD5 was half of the time of a PUT.
+		DataIntegrityEtag: true,
 		// Only this process writes here, so its own locks are enough.
 		ForceNoObjLockFile: true,
 	})
