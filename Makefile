@@ -77,7 +77,7 @@ bench-tables: ## CSV, JSON lines and Parquet, against parsing only
 	cd services && $(bench_dir) go test ./converter/convert -run '^$$' -bench '^BenchmarkTables$$' -benchtime 1x -timeout 30m
 
 .PHONY: bench-peers
-bench-peers: ## Images in a zip, against TensorFlow, tfrecord, webdataset and array_record
+bench-peers: ## Images in a zip, against TensorFlow, tfrecord, webdataset, mosaicml-streaming and array_record
 	scripts/install-bench.sh
 	cd services && go build -o ../bin/convert-local ./converter/cmd/convert-local
 	$(bench_dir) .venv-bench/bin/python services/converter/bench/peers.py bin/convert-local
@@ -88,4 +88,4 @@ bench-tfrecord: ## Writing and reading TFRecords in memory
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
-	rm -rf bin .cache .venv .venv-bench $(web)/dist $(web)/node_modules scripts/tools/node_modules
+	rm -rf bin .cache .venv .venv-bench .venv-bench-mosaic $(web)/dist $(web)/node_modules scripts/tools/node_modules

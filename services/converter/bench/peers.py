@@ -8,9 +8,6 @@ draws splits and hashes its shards besides. A peer runs in a process of its own,
 starts behind its imports; convert-local's covers its whole process. All outputs are read back and
 compared with the zip first. The figures are medians of pairs. TMPDIR says where the files lie, and
 BENCH_MB makes the zip smaller.
-
-mosaicml-streaming's MDSWriter is not among the peers: it imports torch, of which PyPI has only the
-build for GPUs for Linux on x86-64, 3 GB with what it needs.
 """
 
 import contextlib
@@ -146,6 +143,27 @@ class WebDataset:
                 yield name, int(files[name.removesuffix("jpg") + "cls"]), files[name]
 
 
+class Mosaic:
+    """mosaicml-streaming's MDSWriter, another format. PyTorch has its own environment."""
+
+    goal = 0.0
+    reader = "mosaic"
+    python = ".venv-bench-mosaic/bin/python"
+
+    def __init__(self) -> None:
+        self.streaming = importlib.import_module("streaming")
+
+    def write(self, source: Path, out: Path) -> None:
+        columns = {"image": "bytes", "label": "int", "filename": "str"}
+        with self.streaming.MDSWriter(out=str(out), columns=columns, size_limit=SHARD_BYTES) as w:
+            for name, label, data in images(source):
+                w.write({"image": data, "label": label, "filename": name})
+
+    def read(self, out: Path) -> Iterator[Image]:
+        for example in self.streaming.LocalDataset(str(out)):
+            yield example["filename"], example["label"], example["image"]
+
+
 class ArrayRecord:
     """array_record, with examples of TensorFlow in it, as TFDS does."""
 
@@ -197,6 +215,7 @@ PEERS = {
     "tensorflow_loop": TensorFlow,
     "tfrecord": TFRecord,
     "webdataset": WebDataset,
+    "mosaic": Mosaic,
     "array_record": ArrayRecord,
 }
 
@@ -228,7 +247,7 @@ def make_zip(path: Path, size: int) -> None:
 def child(command: str, peer: str, *args: str) -> dict:
     """Runs a part of this program in a process of its own and returns what it prints."""
     done = subprocess.run(
-        [sys.executable, __file__, command, peer, *args],
+        [getattr(PEERS[peer], "python", sys.executable), __file__, command, peer, *args],
         capture_output=True,
         text=True,
         check=False,
