@@ -48,7 +48,7 @@ type Column struct {
 
 // valueSet are distinct values, up to a limit.
 type valueSet struct {
-	m        map[string]struct{}
+	vocabulary
 	bytes    int
 	overflow bool
 }
@@ -57,23 +57,20 @@ func (s *valueSet) add(v []byte, limit setLimit) {
 	if s.overflow {
 		return
 	}
-	if _, ok := s.m[string(v)]; ok {
+	if s.find(v) >= 0 {
 		return
 	}
 	if len(v) > MaxValueBytes || !isName(v) {
 		s.drop()
 		return
 	}
-	if s.m == nil {
-		s.m = make(map[string]struct{})
-	}
-	s.m[string(v)] = struct{}{}
+	s.vocabulary.add(string(v))
 	s.bytes += len(v) + valueOverhead
 	s.check(limit)
 }
 
 func (s *valueSet) check(limit setLimit) {
-	if len(s.m) > limit.count || s.bytes > limit.bytes {
+	if len(s.words) > limit.count || s.bytes > limit.bytes {
 		s.drop()
 	}
 }
@@ -107,7 +104,11 @@ func (c *Column) cell(cell []byte, limit setLimit) {
 		return
 	}
 	c.Values++
-	if c.seen&seenText != 0 && c.values.overflow {
+	if c.values.overflow {
+		if c.seen&seenText != 0 {
+			return
+		}
+	} else if c.values.find(v) >= 0 { // all was noted when it was first there
 		return
 	}
 	switch kind, i, _ := parseNumber(v); kind {
@@ -198,7 +199,7 @@ func (c *Column) merge(o *Column, limit setLimit) {
 	case o.values.overflow:
 		c.values.drop()
 	case !c.values.overflow:
-		for v := range o.values.m {
+		for _, v := range o.values.words {
 			if c.values.add([]byte(v), limit); c.values.overflow {
 				break
 			}
@@ -220,8 +221,8 @@ func (c *Column) smalls() []int64 {
 
 // distinct are all values in the order of their bytes.
 func (c *Column) distinct() []string {
-	all := make([]string, 0, len(c.values.m))
-	for v := range c.values.m {
+	all := make([]string, 0, len(c.values.words))
+	for _, v := range c.values.words {
 		all = append(all, v)
 	}
 	for _, i := range c.smalls() {
@@ -250,7 +251,7 @@ func (c *Column) kind() Kind {
 
 // textKind is a category if there are few values, each of them perValue times on average.
 func (c *Column) textKind(perValue int64) Kind {
-	n := int64(len(c.values.m) + bits.OnesCount64(c.small[0]) + bits.OnesCount64(c.small[1]))
+	n := int64(len(c.values.words) + bits.OnesCount64(c.small[0]) + bits.OnesCount64(c.small[1]))
 	if c.values.overflow || c.Values == 0 || c.Values < perValue*n {
 		return KindText
 	}
@@ -274,7 +275,7 @@ func (c *Column) classes(chosen bool) (names []string, as Kind) {
 	switch c.kind() {
 	case KindInt:
 		ints := c.smalls()
-		for v := range c.values.m {
+		for _, v := range c.values.words {
 			i, _ := strconv.ParseInt(v, 10, 64)
 			ints = append(ints, i)
 		}
@@ -288,7 +289,7 @@ func (c *Column) classes(chosen bool) (names []string, as Kind) {
 		}
 		return names, KindInt
 	case KindBool:
-		for v := range c.values.m {
+		for _, v := range c.values.words {
 			if v = strings.ToLower(v); v != "yes" && v != "no" {
 				return []string{"false", "true"}, KindBool
 			}
@@ -299,7 +300,7 @@ func (c *Column) classes(chosen bool) (names []string, as Kind) {
 			return nil, KindText
 		}
 		per := int64(2)
-		if chosen || len(c.values.m) <= freeClasses {
+		if chosen || len(c.values.words) <= freeClasses {
 			per = 0
 		}
 		if c.textKind(per) == KindCategory {

@@ -46,18 +46,59 @@ type Encoder struct {
 type field struct {
 	Field
 	key, missingKey, lengthsKey string
-	place, missing, lengths     int // in features
-	fixed                       int // how many values a tensor of fixed shape has; -1: its shape differs
-	classes                     map[string]int
+	place, missing, lengths     int        // in features
+	fixed                       int        // how many values a tensor of fixed shape has; -1: its shape differs
+	classes                     vocabulary // of a category, in the order of Classes
 	isLabel                     bool
-	row                         int64 // in which it was last set, of JSON
+	kind, values                kindCode // Kind and Values
+	row                         int64    // in which it was last set, of JSON
 
 	absent  bool
 	class   int
 	number  float64
-	odd     string // StatInfinite or StatRounded
-	numeric bool   // number is to be observed
+	odd     oddity
+	numeric bool // number is to be observed
 }
+
+// kindCode is a Kind to be compared with each row.
+type kindCode uint8
+
+const (
+	codeNone kindCode = iota
+	codeBool
+	codeInt
+	codeFloat
+	codeCategory
+	codeText
+	codeArray // of any kind
+)
+
+func codeOf(k Kind) kindCode {
+	switch k {
+	case "":
+		return codeNone
+	case KindBool:
+		return codeBool
+	case KindInt:
+		return codeInt
+	case KindFloat:
+		return codeFloat
+	case KindCategory:
+		return codeCategory
+	case KindInts, KindFloats, KindTexts:
+		return codeArray
+	}
+	return codeText
+}
+
+// oddity is what is told of a number in the statistics.
+type oddity uint8
+
+const (
+	usual oddity = iota
+	infinite
+	rounded
+)
 
 // NewEncoder makes an Encoder for what an Indexer found.
 func NewEncoder(index dataset.Index) (*Encoder, error) {
@@ -68,14 +109,13 @@ func NewEncoder(index dataset.Index) (*Encoder, error) {
 	e := &Encoder{schema: s, byPath: make(map[string]int), single: make([]float32, len(s.Fields))}
 	var keys []string
 	for i, sf := range s.Fields {
-		f := field{Field: sf, key: sf.Name, missingKey: sf.Missing, isLabel: i == s.Label, missing: -1, lengths: -1, fixed: 1}
+		f := field{Field: sf, key: sf.Name, missingKey: sf.Missing, isLabel: i == s.Label, kind: codeOf(sf.Kind), values: codeOf(sf.Values), missing: -1, lengths: -1, fixed: 1}
 		if f.isLabel && f.Kind == KindCategory {
 			f.Classes = index.Classes
 		}
 		if f.Kind == KindCategory {
-			f.classes = make(map[string]int, len(f.Classes))
-			for c, name := range f.Classes {
-				f.classes[name] = c
+			for _, name := range f.Classes {
+				f.classes.add(name)
 			}
 		}
 		if f.ragged() {
@@ -156,21 +196,21 @@ func (e *Encoder) take(row []byte) *RowError {
 
 // observe notes the field's value, which is in the given column, in the statistics.
 func (f *field) observe(columns *dataset.Columns, column int) {
-	const missing, infinite, rounded, classes = 0, 1, 2, 3
+	const missingCount, infiniteCount, roundedCount, classes = 0, 1, 2, 3
 	switch {
 	case f.absent:
-		columns.Count(column, missing, StatMissing, f.Name)
+		columns.Count(column, missingCount, StatMissing, f.Name)
 	case f.numeric:
 		columns.Observe(column, f.Name, f.number)
 	case f.class >= 0 && !f.isLabel:
 		columns.Count(column, classes+f.class, f.Name, f.Classes[f.class])
 	}
 	switch f.odd {
-	case "":
-	case StatInfinite:
-		columns.Count(column, infinite, StatInfinite, f.Name)
+	case usual:
+	case infinite:
+		columns.Count(column, infiniteCount, StatInfinite, f.Name)
 	default:
-		columns.Count(column, rounded, StatRounded, f.Name)
+		columns.Count(column, roundedCount, StatRounded, f.Name)
 	}
 }
 
@@ -197,23 +237,23 @@ func (e *Encoder) cells(row []byte) *RowError {
 	return nil
 }
 
-func (f *field) reset() { f.absent, f.class, f.odd, f.numeric = false, -1, "", false }
+func (f *field) reset() { f.absent, f.class, f.odd, f.numeric = false, -1, usual, false }
 
 // cell takes a cell that isn't missing; v is it without the spaces around it.
 func (e *Encoder) cell(i int, f *field, v, source []byte) *RowError {
-	switch f.Kind {
-	case KindText:
+	switch f.kind {
+	case codeText:
 		e.set(f).SetBytes(source)
 		return nil
-	case KindBool:
+	case codeBool:
 		b, ok := parseBool(v)
 		if !ok {
 			return misfit(f, v)
 		}
 		e.setBool(f, b)
-	case KindInt, KindFloat:
+	case codeInt, codeFloat:
 		kind, n, x := parseNumber(v)
-		if kind == notNumber || (f.Kind == KindInt && kind != integer) {
+		if kind == notNumber || (f.kind == codeInt && kind != integer) {
 			return misfit(f, v)
 		}
 		e.setNumber(i, f, n, x, v)
@@ -281,16 +321,16 @@ func (e *Encoder) setBool(f *field, v bool) {
 
 func (e *Encoder) setNumber(i int, f *field, n int64, x float64, source []byte) {
 	f.number, f.numeric = x, true
-	if f.Kind == KindInt {
+	if f.kind == codeInt {
 		e.set(f).SetInt64(n)
 		return
 	}
 	v := float32(x)
 	switch {
 	case math.IsInf(float64(v), 0):
-		f.odd = StatInfinite
+		f.odd = infinite
 	case math.Abs(x) > exactIntegers && !bytes.ContainsAny(source, ".eE"):
-		f.odd = StatRounded
+		f.odd = rounded
 	}
 	e.single[i] = v // which the feature refers to
 	e.set(f)
@@ -299,13 +339,13 @@ func (e *Encoder) setNumber(i int, f *field, n int64, x float64, source []byte) 
 // setClass takes the text of a category or label.
 func (e *Encoder) setClass(f *field, v []byte) *RowError {
 	name := v
-	switch f.Values {
-	case KindInt:
+	switch f.values {
+	case codeInt:
 		_, n, _ := parseNumber(v)
 		from := len(e.buf)
 		e.buf = strconv.AppendInt(e.buf, n, 10)
 		name = e.buf[from:]
-	case KindBool:
+	case codeBool:
 		b, ok := parseBool(v)
 		if !ok {
 			return misfit(f, v)
@@ -315,8 +355,8 @@ func (e *Encoder) setClass(f *field, v []byte) *RowError {
 			name = []byte(f.Classes[1])
 		}
 	}
-	class, ok := f.classes[string(name)]
-	if !ok {
+	class := f.classes.find(name)
+	if class < 0 {
 		return misfit(f, v)
 	}
 	f.class = class
@@ -398,23 +438,23 @@ func (e *Encoder) value(path []byte, v *Value) *RowError {
 		return e.setMissing(i, f)
 	}
 	scalar := v.Kind == Bool || v.Kind == Int || v.Kind == Float || v.Kind == String
-	switch f.Kind {
-	case KindText:
+	switch f.kind {
+	case codeText:
 		e.set(f).SetBytes(v.Text)
 		return nil
-	case KindCategory:
+	case codeCategory:
 		if !scalar {
 			return misfit(f, v.Text)
 		}
 		return e.setClass(f, v.Text)
-	case KindBool:
+	case codeBool:
 		if v.Kind != Bool {
 			return misfit(f, v.Text)
 		}
 		e.setBool(f, v.Int != 0)
 		return nil
-	case KindInt, KindFloat:
-		if v.Kind != Int && (v.Kind != Float || f.Kind == KindInt) {
+	case codeInt, codeFloat:
+		if v.Kind != Int && (v.Kind != Float || f.kind == codeInt) {
 			return misfit(f, v.Text)
 		}
 		e.setNumber(i, f, v.Int, v.Float, v.Text)

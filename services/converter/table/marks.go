@@ -32,9 +32,7 @@ func (m *marked) load(data []byte) {
 	m.marks[whole], m.marks[whole+1] = marks{}, marks{}
 	if rest := data[whole*markedBytes:]; len(rest) > 0 {
 		var padded [markedBytes]byte
-		for i := copy(padded[:], rest); i < markedBytes; i++ {
-			padded[i] = ' '
-		}
+		copy(padded[:], rest)
 		markAll(m.marks[whole:whole+1], padded[:], m.comma)
 	}
 }

@@ -14,24 +14,53 @@ import (
 type Template struct {
 	// Features are sorted by key. Their values are set by SetInt64, SetFloats and so on; neither their keys nor their kinds change.
 	Features []Feature
-	heads    [][]byte // of the features: all that precedes the value of one that is short
+	heads    []head
 }
 
-// oneByte is below which a length takes one byte.
-const oneByte = 0x80
+// head is how a feature begins.
+type head struct {
+	form  form
+	size  int            // of bytes
+	bytes [headRoom]byte // tags of the map's entry and of its key, and the key. The length of the entry, the second byte, is set with each example
+	tags  uint64         // of the Feature, the list and the value, each with the least length it can have below it
+}
+
+// form is how a feature is appended.
+type form uint8
+
+const (
+	anyForm form = iota
+	oneInt
+	oneFloat // or none, or several
+	oneBytes
+)
+
+const (
+	oneByte  = 0x80 // below which a length takes one byte
+	headRoom = 32
+	tailRoom = 3*(1+binary.MaxVarintLen64) + binary.MaxVarintLen64 // of the headers of Feature, list and value, and of a number
+)
 
 // NewTemplate makes a Template of features whose keys are distinct. It doesn't take those that Reserve made.
 func NewTemplate(features []Feature) *Template {
 	slices.SortFunc(features, func(a, b Feature) int { return strings.Compare(a.key, b.key) })
-	t := &Template{Features: features, heads: make([][]byte, len(features))}
+	t := &Template{Features: features, heads: make([]head, len(features))}
 	for i := range features {
-		f := &features[i]
-		head := appendHeader(nil, featuresMap, 0)
-		if len(f.key) < oneByte {
-			head = append(appendHeader(head, mapKey, len(f.key)), f.key...)
-			head = appendHeader(appendHeader(appendHeader(head, mapValue, 0), protowire.Number(f.kind), 0), listValue, 0) //nolint:gosec // one of three constants
-			t.heads[i] = head
+		f, h := &features[i], &t.heads[i]
+		if 4+len(f.key) > headRoom {
+			continue
 		}
+		switch {
+		case f.kind == int64List && f.ints == nil:
+			h.form = oneInt
+		case f.kind == floatList:
+			h.form = oneFloat
+		case f.kind == bytesList && f.texts == nil:
+			h.form = oneBytes
+		}
+		h.size = copy(h.bytes[:], append(appendHeader(appendHeader(nil, featuresMap, 0), mapKey, len(f.key)), f.key...))
+		tags := appendHeader(appendHeader(appendHeader(nil, mapValue, 4), protowire.Number(f.kind), 2), listValue, 0) //nolint:gosec // one of three constants
+		h.tags = binary.LittleEndian.Uint64(append(tags, 0, 0))
 	}
 	return t
 }
@@ -45,11 +74,50 @@ func (t *Template) Feature(key string) *Feature {
 // Append appends the wire form of the example to dst.
 func (t *Template) Append(dst []byte) []byte {
 	const usual = 2 // bytes of the length of all features together
+	room := 1 + binary.MaxVarintLen64 + len(t.Features)*(headRoom+tailRoom)
+	for i := range t.Features {
+		switch f := &t.Features[i]; {
+		case t.heads[i].form == oneInt, t.heads[i].form == oneFloat && len(f.floats) == 1:
+		case t.heads[i].form == oneBytes:
+			room += f.size
+		default:
+			f.measure()
+			room += f.entry
+		}
+	}
 	start := len(dst)
+	dst = slices.Grow(dst, room+footerBytes) // so that End needn't move the record
 	dst = append(dst, exampleFeatures<<3|byte(protowire.BytesType), 0, 0)
 	body := len(dst)
 	for i := range t.Features {
-		dst = t.Features[i].appendShort(dst, t.heads[i])
+		f, h := &t.Features[i], &t.heads[i]
+		switch {
+		case h.form == oneInt:
+			n := 1
+			if uint64(f.single) >= oneByte { //nolint:gosec // a negative one is large
+				n = protowire.SizeVarint(uint64(f.single)) //nolint:gosec // as in packedSize
+			}
+			at := h.put(dst, n)
+			dst = dst[:at+n]
+			dst[at] = byte(f.single)
+			if n > 1 {
+				binary.PutUvarint(dst[at:], uint64(f.single)) //nolint:gosec // as in packedSize
+			}
+		case h.form == oneFloat && len(f.floats) == 1:
+			at := h.put(dst, 4)
+			dst = dst[:at+4]
+			binary.LittleEndian.PutUint32(dst[at:], math.Float32bits(f.floats[0]))
+		case h.form == oneBytes:
+			at := h.put(dst, f.size)
+			dst = dst[:at+f.size]
+			if f.data != nil {
+				copy(dst[at:], f.data)
+			} else {
+				copy(dst[at:], f.text)
+			}
+		default:
+			dst = f.append(dst)
+		}
 	}
 	size := len(dst) - body
 	if n := protowire.SizeVarint(uint64(size)); n != usual { //nolint:gosec // never negative
@@ -63,39 +131,32 @@ func (t *Template) Append(dst []byte) []byte {
 	return dst
 }
 
-// appendShort appends the map's entry. head is what it begins with while all its lengths take one byte, but for these.
-func (f *Feature) appendShort(dst, head []byte) []byte {
-	n := f.size
-	switch {
-	case f.kind == int64List && f.ints == nil:
-		n = protowire.SizeVarint(uint64(f.single)) //nolint:gosec // as in packedSize
-	case f.kind == floatList && len(f.floats) == 1:
-		n = 4
-	case f.kind != bytesList || f.texts != nil:
-		head = nil
-	}
-	if len(head)+n-2 >= oneByte || head == nil {
-		f.measure()
-		return f.append(dst)
-	}
+// put puts all that precedes a value of n bytes behind dst, which has room for it, and returns where the value begins.
+func (h *head) put(dst []byte, n int) int {
 	at := len(dst)
-	dst = append(dst, head...)
-	h := dst[at : at+len(head)]
-	h[1] = byte(len(h) + n - 2)
-	h[len(h)-5] = byte(n + 4)
-	h[len(h)-3] = byte(n + 2)
-	h[len(h)-1] = byte(n)
-	switch f.kind {
-	case int64List:
-		if n == 1 {
-			return append(dst, byte(f.single))
-		}
-		return protowire.AppendVarint(dst, uint64(f.single)) //nolint:gosec // as in packedSize
-	case floatList:
-		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(f.floats[0]))
+	dst = dst[:cap(dst)]
+	*(*[headRoom]byte)(dst[at:]) = h.bytes
+	if h.size+n+4 < oneByte {
+		const each = 1<<8 | 1<<24 | 1<<40 // of the three lengths
+		dst[at+1] = byte(h.size + n + 4)
+		binary.LittleEndian.PutUint64(dst[at+h.size:], h.tags+uint64(n)*each) //nolint:gosec // a length
+		return at + h.size + 6
 	}
-	if f.data != nil {
-		return append(dst, f.data...)
+	list := 1 + protowire.SizeBytes(n)
+	feature := 1 + protowire.SizeBytes(list)
+	at = putHeader(dst, at, featuresMap<<3, h.size-2+1+protowire.SizeBytes(feature))
+	at += copy(dst[at:], h.bytes[2:h.size])
+	at = putHeader(dst, at, mapValue<<3, feature)
+	at = putHeader(dst, at, byte(h.tags>>16), list)
+	return putHeader(dst, at, listValue<<3, n)
+}
+
+// putHeader is appendHeader where there is room.
+func putHeader(dst []byte, at int, tag byte, size int) int {
+	dst[at] = tag | byte(protowire.BytesType)
+	if size < oneByte {
+		dst[at+1] = byte(size)
+		return at + 2
 	}
-	return append(dst, f.text...)
+	return at + 1 + binary.PutUvarint(dst[at+1:], uint64(size)) //nolint:gosec // never negative
 }
