@@ -252,7 +252,7 @@ func (p *parser) annotation(src *source, raw []byte) error {
 		if !holdsSomething(text.value) {
 			continue
 		}
-		if !json.Valid(text.value) {
+		if !isNumbers(text.value) && !json.Valid(text.value) {
 			return p.bad(src, true, o.ID, reject.MalformedRow, "the annotation's %q is not valid JSON", text.name)
 		}
 		*text.object = text.value
@@ -260,6 +260,50 @@ func (p *parser) annotation(src *source, raw []byte) error {
 	src.keypoints = src.keypoints || o.KeypointSet != nil
 	p.obj = appendSpooled(p.obj[:0], categoryID, &o)
 	return p.spool.add(key{src.number, picture}, p.obj)
+}
+
+// isNumbers tells of a value that it is JSON because it holds nothing but plain numbers in arrays, as polygons do. Of others it tells nothing.
+func isNumbers(b []byte) bool {
+	depth, wanted := 0, true // whether a value must be next
+	for i := 0; i < len(b); {
+		switch c := b[i]; {
+		case wanted && c == '[':
+			depth++
+			i++
+		case wanted:
+			if c == '-' {
+				i++
+			}
+			start := i
+			i = digitsEnd(b, i)
+			if i == start || b[start] == '0' && i > start+1 {
+				return false
+			}
+			if i < len(b) && b[i] == '.' {
+				start = i + 1
+				if i = digitsEnd(b, start); i == start {
+					return false
+				}
+			}
+			wanted = false
+		case c == ',' && depth > 0:
+			wanted = true
+			i++
+		case c == ']' && depth > 0:
+			depth--
+			i++
+		default:
+			return false
+		}
+	}
+	return depth == 0 && !wanted
+}
+
+func digitsEnd(b []byte, i int) int {
+	for i < len(b) && b[i]-'0' <= 9 {
+		i++
+	}
+	return i
 }
 
 // holdsSomething tells whether a segmentation is one; tools write empty ones.
@@ -288,6 +332,9 @@ func integer(value []byte) (int64, bool) {
 
 // number reads a number; NaN and infinities are let through.
 func number(value []byte) (float64, bool) {
+	if f, ok := decimal(value); ok {
+		return f, true
+	}
 	if len(value) == 0 || len(value) > 512 || bytes.ContainsAny(value, "xX_pP") { // hexadecimal floats are Go's, not JSON's
 		return 0, false
 	}
@@ -297,6 +344,43 @@ func number(value []byte) (float64, bool) {
 	}
 	return f, true
 }
+
+// decimal reads what nearly all numbers are: few digits, with a point among them or none. Both the digits as a whole number and the power of ten are exact
+// floats then, so that their quotient is the float next to the number (W. Clinger, How to read floating point numbers accurately, 1990).
+func decimal(value []byte) (float64, bool) {
+	const most = 15 // digits
+	digits := value
+	if len(digits) > 0 && digits[0] == '-' {
+		digits = digits[1:]
+	}
+	if len(digits) == 0 || len(digits) > most+1 {
+		return 0, false
+	}
+	n, behind, point := int64(0), 0, false
+	for i, c := range digits {
+		switch {
+		case c-'0' <= 9:
+			n = 10*n + int64(c-'0')
+			if point {
+				behind++
+			}
+		case c == '.' && !point && i > 0 && i < len(digits)-1:
+			point = true
+		default:
+			return 0, false
+		}
+	}
+	if !point && len(digits) > most {
+		return 0, false
+	}
+	f := float64(n) / powersOfTen[behind]
+	if len(digits) < len(value) {
+		f = -f
+	}
+	return f, true
+}
+
+var powersOfTen = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
 // side reads a width or a height; 0 if there is no sensible one.
 func side(value []byte) int32 {

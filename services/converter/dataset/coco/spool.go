@@ -95,7 +95,12 @@ func (s *spool) flush() error {
 }
 
 func (s *spool) sort() {
-	slices.SortStableFunc(s.refs, func(a, b ref) int { return a.key.compare(b.key) })
+	slices.SortFunc(s.refs, func(a, b ref) int {
+		if a.key != b.key {
+			return a.key.compare(b.key)
+		}
+		return cmp.Compare(a.off, b.off) // Of equal keys the one that came first.
+	})
 }
 
 // each calls yield with everything that was added, in order. The payload is valid until yield returns.

@@ -206,6 +206,10 @@ func (s *stream) value(limit int) ([]byte, error) {
 		for ; s.pos < s.end; s.pos++ {
 			c := s.buf[s.pos]
 			if inString {
+				for !endsPlain[c] && s.pos+1 < s.end && !escaped {
+					s.pos++
+					c = s.buf[s.pos]
+				}
 				switch {
 				case escaped:
 					escaped = false
@@ -267,6 +271,10 @@ func (s *stream) value(limit int) ([]byte, error) {
 				return nil, s.malformed("a comma is missing between two values")
 			}
 			began, last, gap = true, c, false
+			for s.pos+1 < s.end && isPlain[s.buf[s.pos+1]] { // Digits mostly.
+				s.pos++
+				last = s.buf[s.pos]
+			}
 		}
 		if _, err := s.keep(start, limit); err != nil {
 			return nil, err
@@ -279,6 +287,15 @@ func (s *stream) value(limit int) ([]byte, error) {
 		}
 	}
 }
+
+// isPlain has the bytes of numbers and literals that mean nothing to the structure, endsPlain those that do within a string.
+var isPlain, endsPlain = func() (plain, ends [256]bool) {
+	for c := range 256 {
+		ends[c] = c < ' ' || c == '"' || c == '\\'
+		plain[c] = c >= '0' && c <= '9' || c == '.' || c == '-' || c == '+' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+	}
+	return plain, ends
+}()
 
 // isWord tells whether a byte can be part of a number or a literal, or ends or begins a string.
 func isWord(c byte) bool {
