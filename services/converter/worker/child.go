@@ -224,7 +224,12 @@ func (c *child) task(ctx context.Context, j job) (*convert.TaskResult, error) {
 
 // Put implements convert.Sink.
 func (c *child) Put(ctx context.Context, file convert.MetadataFile, path string) error {
-	return c.put(ctx, SignRequest{Object: ShardObject, Put: true, Name: file.Name, Size: file.Bytes, SHA256: file.SHA256}, path)
+	err := c.put(ctx, SignRequest{Object: ShardObject, Put: true, Name: file.Name, Size: file.Bytes, SHA256: file.SHA256}, path)
+	if err == nil {
+		// Not at the end with all others: giving back a gigabyte takes a tenth of a second, and there is work besides now.
+		_ = os.Remove(path) // The folder goes too when the conversion ends.
+	}
+	return err
 }
 
 func (c *child) put(ctx context.Context, request SignRequest, path string) error {
