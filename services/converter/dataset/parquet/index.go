@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,11 +112,11 @@ func (r Reader) Index(ctx context.Context, files dataset.Files, opts dataset.Opt
 	if len(sources) == 0 {
 		return dataset.Index{}, reject.New(reject.NoExamples, "There is no Parquet file in the upload.")
 	}
-	locate(files, sources)
-	columns, err := commonColumns(ctx, files, sources)
+	sources, columns, err := commonColumns(ctx, files, sources, found)
 	if err != nil {
 		return dataset.Index{}, err
 	}
+	locate(files, sources)
 	o, err := newObserver(columns, opts)
 	if err != nil {
 		return dataset.Index{}, err
@@ -143,40 +144,72 @@ func locate(files dataset.Files, sources []source) {
 	}
 }
 
-// commonColumns reads all footers and checks that the files have the same columns.
-func commonColumns(ctx context.Context, files dataset.Files, sources []source) ([]column, error) {
-	var columns []column
-	for i, s := range sources {
+// commonColumns reads all footers and checks that the files have the same columns. Files that are damaged, as those are that were cut off on their
+// way, are left out, unless more than half of the data is in them.
+func commonColumns(ctx context.Context, files dataset.Files, sources []source, found dataset.Listener) (whole []source, columns []column, err error) {
+	var damage error // the first
+	var damaged, all int64
+	for _, s := range sources {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		f := files.At(s.index)
-		data, err := files.Open(ctx, s.index)
-		if err != nil {
-			return nil, err
+		all += f.Size
+		planned, err := readColumns(ctx, files, s.index)
+		if left := damageIn(err); left != nil {
+			found.LeaveOut(s.index, left.Reason, left.Message)
+			damaged += f.Size
+			damage = cmp.Or(damage, err)
+			continue
 		}
-		opened, err := open(f.Path, data, f.Size)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		planned, err := opened.plan()
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 {
+		whole = append(whole, s)
+		if len(whole) == 1 {
 			for _, p := range planned {
 				columns = append(columns, p.column)
 			}
 			continue
 		}
-		if err := sameColumns(columns, planned, files.At(sources[0].index).Path, f.Path); err != nil {
-			return nil, err
+		if err := sameColumns(columns, planned, files.At(whole[0].index).Path, f.Path); err != nil {
+			return nil, nil, err
 		}
 	}
-	if len(columns) == 0 {
-		return nil, reject.New(reject.NoExamples, "The Parquet files have no columns that hold values.")
+	switch {
+	case 2*damaged > all:
+		return nil, nil, damage
+	case len(columns) == 0:
+		return nil, nil, reject.New(reject.NoExamples, "The Parquet files have no columns that hold values.")
 	}
-	return columns, nil
+	return whole, columns, nil
+}
+
+// readColumns reads a file's footer.
+func readColumns(ctx context.Context, files dataset.Files, i int) ([]planned, error) {
+	data, err := files.Open(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	f := files.At(i)
+	opened, err := open(f.Path, data, f.Size)
+	if err != nil {
+		return nil, err
+	}
+	return opened.plan()
+}
+
+// damageIn says why a file is left out if the error is about damage: to the file itself, or to its place in the archive.
+func damageIn(err error) *reject.File {
+	var file *reject.File
+	var refused *reject.Error
+	switch {
+	case errors.As(err, &file):
+		return file
+	case errors.As(err, &refused) && refused.Reason == reject.CorruptParquet:
+		return &reject.File{Reason: refused.Reason, Message: refused.Message}
+	}
+	return nil
 }
 
 // sameColumns compares the columns of two files, which are sorted by key.

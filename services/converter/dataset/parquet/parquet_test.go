@@ -105,6 +105,7 @@ func TestConformance(t *testing.T) {
 			Files: []datasettest.File{
 				{Path: "README.md", Data: []byte("about")},
 				{Path: "data/broken.parquet", Data: []byte("<html>404</html>")},
+				{Path: "data/cut.parquet", Data: more[:len(more)-8]},
 				{Path: "data/test-00000-of-00001.parquet", Data: more},
 				{Path: "data/train-00000-of-00001.parquet", Data: flowers},
 			},
@@ -118,7 +119,8 @@ func TestConformance(t *testing.T) {
 				"data/train-00000-of-00001.parquet#3": dataset.Train, "data/train-00000-of-00001.parquet#4": dataset.Train,
 			},
 			LeftOut: map[string]reject.Reason{
-				"README.md": reject.NotData, "data/broken.parquet": reject.CorruptParquet, "data/train-00000-of-00001.parquet#3": reject.MissingLabel,
+				"README.md": reject.NotData, "data/broken.parquet": reject.CorruptParquet, "data/cut.parquet": reject.CorruptParquet,
+				"data/train-00000-of-00001.parquet#3": reject.MissingLabel,
 			},
 			Used: []string{"data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"},
 		},
@@ -259,6 +261,7 @@ func TestIndexRejects(t *testing.T) {
 	}{
 		{"no Parquet", [][]byte{[]byte("hello")}, "", reject.NoExamples, "no Parquet"},
 		{"different columns", [][]byte{numeric, written(t, []other{{"x"}})}, "", reject.DifferentColumns, `"a" is int64 in the first and text in the second`},
+		{"most of it cut off", [][]byte{numeric, append(bytes.Clone(numeric), 0), append(bytes.Clone(numeric), 0)}, "", reject.CorruptParquet, "doesn't end with PAR1"},
 		{"an unknown label", [][]byte{numeric}, "z", reject.UnknownColumn, `"a", "b", "c"`},
 		{"a label of one value", [][]byte{numeric}, "a", reject.TooFewClasses, "1 different values"},
 		{"a label of fractions", [][]byte{numeric}, "b", reject.InvalidClassName, "0.5"},
