@@ -61,21 +61,29 @@ func (s *spiller) begin() error {
 	return nil
 }
 
-// Write implements io.Writer.
-func (s *spiller) Write(p []byte) (int, error) {
+// grow notes that n bytes will be written, if there may be and is space for them.
+func (s *spiller) grow(n int64) error {
 	const step = 64 << 20
-	if s.size+int64(len(p)) > s.checked {
-		if s.size+int64(len(p)) > s.limit {
-			return 0, reject.New(reject.ArchiveTooLarge,
+	if s.size+n > s.checked {
+		if s.size+n > s.limit {
+			return reject.New(reject.ArchiveTooLarge,
 				"The upload unpacks to more than %d bytes, as only files made to do harm do. Upload it without compression.", s.limit)
 		}
 		if err := scratch.Check(filepath.Dir(s.name), step); err != nil {
-			return 0, err
+			return err
 		}
-		s.checked = min(s.size+int64(len(p))+step, s.limit)
+		s.checked = min(s.size+n+step, s.limit)
+	}
+	s.size += n
+	return nil
+}
+
+// Write implements io.Writer.
+func (s *spiller) Write(p []byte) (int, error) {
+	if err := s.grow(int64(len(p))); err != nil {
+		return 0, err
 	}
 	n, err := s.w.Write(p)
-	s.size += int64(n)
 	return n, scratch.Wrap(err)
 }
 
@@ -112,11 +120,12 @@ func (s *spiller) transcode(ctx context.Context, t dataset.Transcoder, file data
 			return reject.New(reject.TooLarge, "A row of %q has %d bytes; the limit is %d.", file.Path, len(row), dataset.MaxRowBytes)
 		}
 		n := binary.PutUvarint(head[:], uint64(len(row)))
-		if _, err := s.Write(head[:n]); err != nil {
+		if err := s.grow(int64(n + len(row))); err != nil {
 			return err
 		}
-		if _, err := s.Write(row); err != nil {
-			return err
+		s.w.Write(head[:n]) //nolint:errcheck,gosec // the next Write returns it as well
+		if _, err := s.w.Write(row); err != nil {
+			return scratch.Wrap(err)
 		}
 		if written != nil {
 			written(row, int64(n+len(row)))

@@ -43,6 +43,8 @@ type observer struct {
 	label   int
 	chosen  bool // the label was chosen by the user or by Hugging Face's metadata
 	walk    walker
+	watched []int  // the columns of which more is to be seen than what is missing, and those that lie before these in a row
+	absent  []byte // a bit for each column in no list: whether a row had no value in it
 	rows    int64
 	bytes   int64
 	budget  int // bytes left for the values of all columns that may be categories
@@ -88,6 +90,12 @@ func newObserver(columns []column, opts dataset.Options) (*observer, error) {
 		s.most = table.MaxClasses
 		if !o.chosen && c.Kind == kindInt {
 			s.most = table.MaxIntClass // a column with more is a quantity
+		}
+	}
+	o.absent = make([]byte, (len(columns)+7)/8)
+	for i := range columns {
+		if o.walk.layout.form[i] == formLong || i == o.label {
+			o.watched = append(o.watched, i)
 		}
 	}
 	return o, nil
@@ -138,13 +146,16 @@ func (o *observer) observe(row []byte) int32 {
 	}
 	o.rows++
 	o.bytes += int64(len(row))
-	for i := range o.columns {
+	for i := range o.absent {
+		o.absent[i] |= row[1+i]
+	}
+	for _, i := range o.watched {
 		c, s := &o.columns[i], &o.seen[i]
 		if !o.walk.next(c, i) {
 			return -1 // can't be: these are our own rows
 		}
-		s.missing = s.missing || o.walk.missing
 		if lists := c.Lists; lists > 0 {
+			s.missing = s.missing || o.walk.missing
 			s.measure(&o.walk, lists)
 			continue
 		}
@@ -165,6 +176,11 @@ func (o *observer) observe(row []byte) int32 {
 		}
 	}
 	return label
+}
+
+// missing tells whether any row lacked a value in a column.
+func (o *observer) missing(column int) bool {
+	return o.seen[column].missing || o.absent[column>>3]>>(column&7)&1 != 0
 }
 
 // number returns the number of a value that was seen before, or a new one, or -1 if it is of no interest.
@@ -284,7 +300,7 @@ func (o *observer) index() (dataset.Index, error) {
 			f.Kind = kindNothing
 		case s.texts != nil && s.values >= 2*int64(len(s.texts.all)): // as in CSV
 			f.Classes = s.texts.sorted()
-		case number && s.missing && c.Names == nil:
+		case number && o.missing(i) && c.Names == nil:
 			f.Missing = c.Key + "_missing"
 			for n := 2; taken[f.Missing]; n++ {
 				f.Missing = fmt.Sprintf("%s_missing_%d", c.Key, n)
