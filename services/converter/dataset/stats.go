@@ -48,12 +48,15 @@ const (
 	mostValue    = 0x1p64
 )
 
-var leastBits = int64(math.Float64bits(leastValue) >> (52 - mantissaBits)) //nolint:gosec // a positive number
+const leastBits = (1023 - 40) << mantissaBits // the upper bits of leastValue
 
 func bucket(v float64) int32 {
-	m := min(math.Abs(v), mostValue)
+	m := math.Abs(v)
 	if m < leastValue {
 		return 0
+	}
+	if m > mostValue {
+		m = mostValue
 	}
 	b := int32(int64(math.Float64bits(m)>>(52-mantissaBits)) - leastBits + 1) //nolint:gosec // at most 105 octaves
 	if v < 0 {

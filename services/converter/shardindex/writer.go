@@ -165,32 +165,36 @@ func (w *Writer) gatherRange(out io.Writer, from, to int, size int64) error {
 	}
 	in := bufio.NewReaderSize(w.spill, 64<<10)
 	for {
-		label, err := binary.ReadUvarint(in)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+		noted, err := in.Peek(binary.MaxVarintLen32 + maxPosting)
+		if len(noted) == 0 {
+			if errors.Is(err, io.EOF) {
+				break
+			}
 			return err
 		}
-		w.buf = w.buf[:0]
-		for range 3 {
-			v, err := binary.ReadUvarint(in)
-			if err != nil {
-				return err
+		label, start := binary.Uvarint(noted)
+		end := start
+		for range 3 { // numbers, each of which ends with its first byte that is below 0x80
+			for noted[end] >= 0x80 {
+				end++
 			}
-			w.buf = binary.AppendUvarint(w.buf, v)
+			end++
+		}
+		posting := noted[start:end]
+		if _, err := in.Discard(end); err != nil {
+			return err
 		}
 		if label < uint64(from) || label >= uint64(to) { //nolint:gosec // indices
 			continue
 		}
 		if all == nil {
-			if _, err := out.Write(w.buf); err != nil {
+			if _, err := out.Write(posting); err != nil {
 				return err
 			}
 			continue
 		}
 		i := int(label) - from //nolint:gosec // below the number of lists
-		at[i] += int64(copy(all[at[i]:], w.buf))
+		at[i] += int64(copy(all[at[i]:], posting))
 	}
 	_, err := out.Write(all)
 	return err

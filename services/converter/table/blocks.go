@@ -22,6 +22,7 @@ type Blocks struct {
 	tail     []byte // read, but not given out
 	offset   int64  // of the tail in the file
 	line     int64  // that the tail begins on
+	rows     int // of the block before
 	eof      bool
 	unclosed int
 }
@@ -31,8 +32,11 @@ type Block struct {
 	Data   []byte
 	Offset int64 // in the file
 	Line   int64 // that it begins on, from 1
-	Rows   int   // without blank lines
+	Rows   []Bounds // without blank lines and line ends
 }
+
+// Bounds are where a row lies in a block's data.
+type Bounds struct{ Start, End int32 }
 
 // NewBlocks reads rows from r, which is at the given offset and line of a file. leave is told of rows that are too long,
 // which are in no block.
@@ -57,15 +61,15 @@ func (b *Blocks) Next(buf []byte) (Block, error) {
 		if len(data) == 0 {
 			return Block{}, io.EOF
 		}
-		block := Block{Offset: b.offset, Line: b.line}
-		end, err := b.rows(data, &block)
+		block := Block{Offset: b.offset, Line: b.line, Rows: make([]Bounds, 0, b.rows+b.rows/8)}
+		end, err := b.cut(data, &block)
 		if err != nil {
 			return Block{}, err
 		}
 		if end > 0 {
 			block.Data = data[:end]
 			b.keep(block.Data, data[end:])
-			if block.Rows > 0 {
+			if b.rows = len(block.Rows); b.rows > 0 {
 				return block, nil
 			}
 			data = append(data[:0], b.tail...) // blank lines alone
@@ -102,8 +106,8 @@ func (b *Blocks) keep(block, rest []byte) {
 	b.tail = append(b.tail[:0], rest...)
 }
 
-// rows counts the whole rows that data begins with and returns where they end.
-func (b *Blocks) rows(data []byte, block *Block) (end int, err error) {
+// cut finds the whole rows that data begins with and returns where they end.
+func (b *Blocks) cut(data []byte, block *Block) (end int, err error) {
 	if b.marked != nil {
 		b.marked.load(data)
 	}
@@ -130,7 +134,7 @@ func (b *Blocks) rows(data []byte, block *Block) (end int, err error) {
 			}
 		}
 		if s.End > s.Start {
-			block.Rows++
+			block.Rows = append(block.Rows, Bounds{int32(end + s.Start), int32(end + s.End)}) //nolint:gosec // less than twice MaxRowBytes
 		}
 		end += s.Next
 	}

@@ -40,7 +40,7 @@ const (
 type Column struct {
 	Values   int64 // that are not missing
 	seen     seen
-	min, max int64     // of integers, if there are any
+	min, max int64     // of integers, if there are any; not while values have overflown
 	small    [2]uint64 // which integers below MaxIntClass there are
 	values   valueSet
 	dims     dims
@@ -110,6 +110,16 @@ func (c *Column) cell(cell []byte, limit setLimit) {
 		}
 	} else if c.values.find(v) >= 0 { // all was noted when it was first there
 		return
+	}
+	if c.values.overflow { // which values there are is of no interest any more, nor are their bounds
+		switch kindOfNumber(v) {
+		case integer:
+			c.seen |= seenInt
+			return
+		case hugeInteger, decimal:
+			c.seen |= seenFloat
+			return
+		}
 	}
 	switch kind, i, _ := parseNumber(v); kind {
 	case integer:

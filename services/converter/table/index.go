@@ -194,10 +194,11 @@ func (x *Indexer) leave(f File, rows []*RowError) {
 
 // observe lets a worker see the rows of a block.
 func (x *Indexer) observe(o observer, j *job) {
-	j.bad, j.labels = nil, make([]int32, 0, j.block.Rows)
-	o.rowsOf(j.block.Data, x.split, func(s Span, label int32, err *RowError) {
+	j.bad, j.labels = nil, make([]int32, 0, len(j.block.Rows))
+	o.rowsOf(j.block, func(row Bounds, label int32, err *RowError) {
 		if err != nil && len(j.bad) < reject.MaxListed {
-			j.bad = append(j.bad, badRow{s.Start, s.Next, len(j.labels), err})
+			start := int(row.Start)
+			j.bad = append(j.bad, badRow{start, start + x.split(j.block.Data[start:], true).Next, len(j.labels), err})
 		}
 		j.labels = append(j.labels, label)
 	})

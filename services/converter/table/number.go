@@ -32,15 +32,8 @@ func parseNumber(b []byte) (number, int64, float64) {
 		negative = b[0] == '-'
 		i++
 	}
-	if n := len(b) - i; n > 0 && n <= 8 {
-		if kind, v, f := parseShort(b[i:]); kind != notNumber {
-			if negative {
-				if v, f = -v, -f; kind == integer {
-					f = float64(v) // which has no negative zero
-				}
-			}
-			return kind, v, f
-		}
+	if s, ok := readShort(b[i:]); ok {
+		return s.value(negative)
 	}
 	start := i
 	var m uint64
@@ -99,12 +92,21 @@ func parseNumber(b []byte) (number, int64, float64) {
 	return decimal, 0, parseFloat(b)
 }
 
-// parseShort reads up to eight digits, with a point among them, all at once. What else is a number it leaves to parseNumber.
-func parseShort(b []byte) (number, int64, float64) {
-	const zeros, high, carry = 0x3030303030303030, 0xf0f0f0f0f0f0f0f0, 0x0606060606060606
+// shortNumber is up to eight digits that may have a point among them.
+type shortNumber struct {
+	digits    uint64 // as text, the last one highest, with zeros in front
+	decimals  int
+	isDecimal bool
+}
+
+// readShort tells whether b is a shortNumber, with a few operations on all of its bytes at once. What else is a number it leaves to parseNumber.
+func readShort(b []byte) (s shortNumber, ok bool) {
+	const ones, zeros, upper, carry = 0x0101010101010101, 0x3030303030303030, 0xf0f0f0f0f0f0f0f0, 0x0606060606060606
 	n := len(b)
 	var w uint64 // the bytes, the first one lowest
 	switch {
+	case n > 8 || n == 0:
+		return s, false
 	case n == 8:
 		w = binary.LittleEndian.Uint64(b)
 	case n >= 4:
@@ -112,25 +114,54 @@ func parseShort(b []byte) (number, int64, float64) {
 	default:
 		w = uint64(b[0]) | uint64(b[n/2])<<(n/2*8) | uint64(b[n-1])<<(8*(n-1))
 	}
-	point, digits := n, n
-	if x := w ^ '.'*0x0101010101010101; (x-0x0101010101010101)&^x&0x8080808080808080 != 0 {
-		point = bits.TrailingZeros64((x-0x0101010101010101)&^x&0x8080808080808080) / 8
-		before := uint64(1)<<(8*point) - 1
+	whole := n
+	if x := w ^ '.'*ones; (x-ones)&^x&(ones<<7) != 0 {
+		whole = bits.TrailingZeros64((x-ones)&^x&(ones<<7)) / 8
+		before := uint64(1)<<(8*whole) - 1
 		w = w&before | w>>8&^before
-		digits--
+		n--
+		s.decimals, s.isDecimal = n-whole, true
 	}
-	w = w<<(64-8*digits) | zeros>>(8*digits) // zeros in front
-	if digits == 0 || point > 1 && b[0] == '0' || w&high != zeros || (w+carry)&high != zeros {
-		return notNumber, 0, 0
-	}
+	s.digits = w<<(64-8*n) | zeros>>(8*n)
+	return s, n > 0 && (whole <= 1 || b[0] != '0') && s.digits&upper == zeros && (s.digits+carry)&upper == zeros
+}
+
+// value is the number, as parseNumber gives it.
+func (s shortNumber) value(negative bool) (number, int64, float64) {
 	// Pairs of digits, then of these, then of these (Lemire: parsing eight digits quickly, 2022).
+	w := s.digits
 	w = (w & 0x0f0f0f0f0f0f0f0f) * (10<<8 + 1) >> 8
 	w = (w & 0x00ff00ff00ff00ff) * (100<<16 + 1) >> 16
 	w = (w & 0x0000ffff0000ffff) * (10000<<32 + 1) >> 32
-	if point == n {
-		return integer, int64(w), float64(w) //nolint:gosec // eight digits
+	i := int64(w) //nolint:gosec // eight digits
+	if !s.isDecimal {
+		if negative {
+			i = -i
+		}
+		return integer, i, float64(i)
 	}
-	return decimal, 0, float64(w) / powersOf10[digits-point]
+	f := float64(i) / powersOf10[s.decimals]
+	if negative {
+		f = -f
+	}
+	return decimal, 0, f
+}
+
+// kindOfNumber is the kind that parseNumber gives, without the value.
+func kindOfNumber(b []byte) number {
+	digits := b
+	if len(b) > 0 && (b[0] == '-' || b[0] == '+') {
+		digits = b[1:]
+	}
+	s, ok := readShort(digits)
+	switch {
+	case !ok:
+		kind, _, _ := parseNumber(b)
+		return kind
+	case s.isDecimal:
+		return decimal
+	}
+	return integer
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -13,8 +13,8 @@ import (
 type observer interface {
 	// row notes a row and returns the hash of its label, or why the row is left out, in which case nothing is noted.
 	row(data []byte) (label int32, err *RowError)
-	// rowsOf does the same with all rows of a block, which split cuts, and tells each how it went.
-	rowsOf(block []byte, split Splitter, each func(row Span, label int32, err *RowError))
+	// rowsOf does the same with all rows of a block, and tells each how it went.
+	rowsOf(block Block, each func(row Bounds, label int32, err *RowError))
 	// failed says why no dataset can be made of what was seen, or nil.
 	failed() error
 	// merge adds what another observer of the same table saw.
@@ -55,15 +55,11 @@ func (o *csvObserver) row(data []byte) (int32, *RowError) {
 	return o.loaded(0, len(data))
 }
 
-func (o *csvObserver) rowsOf(block []byte, split Splitter, each func(row Span, label int32, err *RowError)) {
-	o.fields.load(block)
-	for at := 0; at < len(block); {
-		s := o.fields.row(at, split)
-		if s.End > s.Start {
-			label, err := o.loaded(s.Start, s.End)
-			each(s, label, err)
-		}
-		at = s.Next
+func (o *csvObserver) rowsOf(block Block, each func(row Bounds, label int32, err *RowError)) {
+	o.fields.load(block.Data)
+	for _, row := range block.Rows {
+		label, err := o.loaded(int(row.Start), int(row.End))
+		each(row, label, err)
 	}
 }
 
@@ -184,15 +180,10 @@ func (o *jsonObserver) row(data []byte) (int32, *RowError) {
 	return label, nil
 }
 
-func (o *jsonObserver) rowsOf(block []byte, split Splitter, each func(row Span, label int32, err *RowError)) {
-	for at := 0; at < len(block); {
-		s := split(block[at:], true)
-		s.Start, s.End, s.Next = at+s.Start, at+s.End, at+s.Next
-		if s.End > s.Start {
-			label, err := o.row(block[s.Start:s.End])
-			each(s, label, err)
-		}
-		at = s.Next
+func (o *jsonObserver) rowsOf(block Block, each func(row Bounds, label int32, err *RowError)) {
+	for _, row := range block.Rows {
+		label, err := o.row(block.Data[row.Start:row.End])
+		each(row, label, err)
 	}
 }
 
