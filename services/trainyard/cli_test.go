@@ -71,6 +71,10 @@ func TestTextsForPeople(t *testing.T) {
 			"datasets/d/versions/1 is READY: read as csv, 1 example in 1 shard\n" +
 				"  left out: 1 file or row; see why with: trainyard list datasets/d/versions/1/rejections",
 		},
+		"a version that failed because of what it holds": {
+			describeVersion(&ingestv1.Version{Name: "datasets/d/versions/1", State: ingestv1.Version_FAILED, RejectedCount: 40, Error: &errorsv1.Failure{Message: "Too many."}}),
+			"datasets/d/versions/1 is FAILED: Too many.\n  see all that was left out with: trainyard list datasets/d/versions/1/rejections",
+		},
 		"a FAILED version": {
 			describeVersion(&ingestv1.Version{Name: "datasets/d/versions/1", State: ingestv1.Version_FAILED, Error: &errorsv1.Failure{Message: "The archive holds no files."}}),
 			"datasets/d/versions/1 is FAILED: The archive holds no files.",

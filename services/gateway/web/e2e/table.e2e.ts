@@ -60,6 +60,7 @@ it("converts a table as the options say, and shows its statistics", async () => 
 
   // Stratified, so the shares are those of every class.
   const oak = page.getByRole("table", { name: "Examples of each class" }).getByRole("row", { name: /^oak/ });
+  await oak.waitFor(); // It is loaded once the version is READY.
   expect(await oak.getByRole("cell").allInnerTexts()).toEqual(["70", "20", "10", "100"]);
   const found = page.getByRole("table", { name: "Found and kept" }).getByRole("row", { name: /^Rows/ });
   expect(await found.getByRole("cell").allInnerTexts()).toEqual(["301", "300", "1"]);
@@ -80,6 +81,23 @@ it("converts a table as the options say, and shows its statistics", async () => 
   await look("dark-statistics");
   await page.setViewportSize({ width: 390, height: 800 });
   expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+});
+
+it("lists what was left out of a table that failed because of it", async () => {
+  const { page, look } = session;
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await page.getByRole("link", { name: "Datasets", exact: true }).click();
+  const file = join(folder, "strict.csv");
+  writeFileSync(file, ["size,kind", "1,oak", "2,elm", "3", "4,oak"].join("\n"));
+  await choose(page, "Choose a file", file);
+  await page.getByRole("textbox", { name: "Dataset", exact: true }).fill(freshId("strict"));
+  await page.getByText("Options", { exact: true }).click();
+  await page.getByRole("textbox", { name: "Tolerate bad files up to" }).fill("0");
+  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  expect(await waitForState(page, ["READY", "FAILED"], 120_000)).toBe("FAILED");
+  await page.getByText("This file could not be converted").waitFor();
+  await page.getByRole("row", { name: /^strict.csv row 4 .*MALFORMED_ROW/ }).waitFor();
+  await look("failed-table");
 });
 
 it("did nothing that the browser or axe complains of", () => {
