@@ -10,8 +10,8 @@ import (
 	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/reject"
 	"github.com/trainyard/trainyard/services/converter/scratch"
-	"github.com/trainyard/trainyard/services/converter/sha256x2"
 	"github.com/trainyard/trainyard/services/converter/shardindex"
+	"github.com/trainyard/trainyard/services/internal/sha256x2"
 )
 
 // shard is a shard while it is written to scratch disk. One worker writes it.

@@ -37,6 +37,7 @@ func (b *eventBackend) PutObject(ctx context.Context, in s3response.PutObjectInp
 	if form, ok := ctx.(interface{ IsPost() bool }); ok && form.IsPost() {
 		name = "ObjectCreated:Post"
 	}
+	defer checkSHA256(&in)()
 	return observe(ctx, b, in.Bucket, in.Key, name, func() (s3response.PutObjectOutput, error) {
 		return b.Backend.PutObject(ctx, in)
 	})
