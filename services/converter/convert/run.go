@@ -85,6 +85,7 @@ const (
 	putsInFlight  = 4         // shards handed over at once
 	flushBytes    = 128 << 10 // of a worker's buffer: small enough to be hashed and written while it is in the cache
 	keepBytes     = 2 << 20   // a worker's buffer that a large record has made larger than this is given back
+	hashBytes     = 8         // of a hash in ShardResult.Hashes
 	progressEvery = 250 * time.Millisecond
 )
 
@@ -146,11 +147,18 @@ func (r *runner) run(ctx context.Context) (*TaskResult, error) {
 		return nil, err
 	}
 	r.rowsWith = rowsWith(r.reader)
+	var bytes int64
 	for i := range r.planned.Shards {
-		s, err := newShard(&r.planned.Shards[i], r.Scratch, r.Plan.Options.Compression)
+		bytes += r.planned.Shards[i].Bytes
+	}
+	for i := range r.planned.Shards {
+		planned := &r.planned.Shards[i]
+		s, err := newShard(planned, r.Scratch, r.Plan.Options.Compression)
 		if err != nil {
 			return nil, err
 		}
+		hashes := float64(r.planned.Records>>r.Plan.HashShift) * float64(planned.Bytes) / float64(max(1, bytes))
+		s.hashes = make([]byte, 0, hashBytes*int(1.05*hashes)) // nearly always enough, so that they aren't moved again and again
 		r.shards = append(r.shards, s)
 	}
 	stopProgress := r.reportProgress()

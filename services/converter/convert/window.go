@@ -87,7 +87,13 @@ func (r *runner) rowCutter() func([]byte, func(start, end int)) {
 
 // cut lists the window's records and rows in the order of the source.
 func (b *windowBuffer) cut(rows func([]byte, func(start, end int))) error {
-	b.refs, b.gaps = b.refs[:0], 0
+	count := 0
+	for ci := range b.chunks {
+		for ri := range b.chunks[ci].records {
+			count += max(1, int(b.chunks[ci].records[ri].rows))
+		}
+	}
+	b.refs, b.gaps = slices.Grow(b.refs[:0], count), 0
 	for ci := range b.chunks {
 		c := &b.chunks[ci]
 		b.gaps += c.size

@@ -22,7 +22,7 @@ type Blocks struct {
 	tail     []byte // read, but not given out
 	offset   int64  // of the tail in the file
 	line     int64  // that the tail begins on
-	rows     int // of the block before
+	rows     int    // of the block before
 	eof      bool
 	unclosed int
 }
@@ -30,8 +30,8 @@ type Blocks struct {
 // Block is a run of whole rows.
 type Block struct {
 	Data   []byte
-	Offset int64 // in the file
-	Line   int64 // that it begins on, from 1
+	Offset int64    // in the file
+	Line   int64    // that it begins on, from 1
 	Rows   []Bounds // without blank lines and line ends
 }
 

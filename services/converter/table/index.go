@@ -29,6 +29,7 @@ type Indexer struct {
 	element int64              // of an array, from 1: the next
 	told    int                // rows left out by line
 	labels  map[int32]struct{} // nil: there are none, or too many
+	common  [256]uint32        // some that are among them, each where its lowest bits say, and two
 	bytes   int64
 	rows    int64
 }
@@ -242,7 +243,9 @@ func (x *Indexer) part(f File, j *job, start, end, row, lastRow int, line int64)
 	if x.labels != nil {
 		b.Labels = j.labels[row:lastRow:lastRow]
 		for _, l := range b.Labels {
-			x.labels[l] = struct{}{}
+			if at, known := &x.common[uint8(l)], uint32(l)+2; *at != known { //nolint:gosec // any bits will do
+				x.labels[l], *at = struct{}{}, known
+			}
 		}
 		if len(x.labels) > MaxClasses {
 			x.labels = nil // no classes, so nothing to stratify by

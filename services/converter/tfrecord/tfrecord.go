@@ -12,10 +12,7 @@
 // allocated once the buffer has grown, and a large value can be produced straight into the record (see Reserve).
 package tfrecord
 
-import (
-	"encoding/binary"
-	"hash/crc32"
-)
+import "encoding/binary"
 
 const (
 	headerBytes = 8 + 4
@@ -25,12 +22,10 @@ const (
 	Overhead = headerBytes + footerBytes
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // MaskedCRC is the CRC-32C of data, rotated and offset as TensorFlow does
 // (tensorflow/core/lib/hash/crc32c.h), so that a CRC over data that holds CRCs stays sound.
 func MaskedCRC(data []byte) uint32 {
-	crc := crc32.Checksum(data, castagnoli)
+	crc := checksum(data)
 	return (crc>>15 | crc<<17) + 0xa282ead8
 }
 
