@@ -19,7 +19,20 @@ const (
 	maxRange       = 8 << 20          // one GET; longer reads are split
 	attempts       = 8                // per range, with jittered exponential pauses between
 	attemptTimeout = 60 * time.Second // for one GET: 8 MiB in a minute is slower than any link worth waiting for
+	keptOpen       = 16               // connections between GETs
 )
+
+// defaultClient keeps as many connections open as a reader has GETs in flight. http.DefaultClient keeps two, and each of the others would
+// begin anew, with a handshake and a small window, whenever a reader has waited for all.
+var defaultClient = sync.OnceValue(func() *http.Client {
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok { // A program has put its own in its place.
+		return http.DefaultClient
+	}
+	transport = transport.Clone()
+	transport.MaxIdleConnsPerHost = keptOpen
+	return &http.Client{Transport: transport}
+})
 
 // Sign yields a URL that may be used for GET, presigned where the store wants that. It is called at
 // the first read and again whenever the store has refused the last URL as expired.
@@ -38,10 +51,10 @@ type HTTP struct {
 }
 
 // NewHTTP makes a Source of an object whose size and ETag (as in the ETag header, with its quotes) are
-// known from a HEAD. Without an ETag nothing is pinned, and nothing gives ErrChanged. A nil client means http.DefaultClient.
+// known from a HEAD. Without an ETag nothing is pinned, and nothing gives ErrChanged. A nil client means one that all such sources share.
 func NewHTTP(client *http.Client, sign Sign, size int64, etag string) *HTTP {
 	if client == nil {
-		client = http.DefaultClient
+		client = defaultClient()
 	}
 	return &HTTP{client: client, sign: sign, size: size, etag: etag}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -65,6 +66,39 @@ func TestHTTPReadsRanges(t *testing.T) {
 	}
 	if err := src.ReadAt(t.Context(), make([]byte, 2), int64(len(data)-1)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("beyond the end: %v", err)
+	}
+}
+
+// Many reads at once, again and again, as a task's windows make them, open no more connections than there are reads at once.
+func TestHTTPKeepsConnections(t *testing.T) {
+	const atOnce = 8
+	data := randomBytes(1 << 20)
+	var opened atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", etag)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	src := source.NewHTTP(nil, signed(s.URL), int64(len(data)), etag)
+	for range 20 {
+		var reads sync.WaitGroup
+		for range atOnce {
+			reads.Go(func() {
+				if err := src.ReadAt(t.Context(), make([]byte, 300_000), 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		reads.Wait()
+	}
+	if n := opened.Load(); n > 2*atOnce {
+		t.Errorf("%d connections were opened for %d reads at once", n, atOnce)
 	}
 }
 
