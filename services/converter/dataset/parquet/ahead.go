@@ -17,7 +17,7 @@ func (b *batch) each(row func([]byte) error) error {
 	return nil
 }
 
-// ahead calls row with all rows, as all does, and decodes the next ones meanwhile. There are two batches, one on either side.
+// ahead calls row with all rows, as all does, and decodes the next ones meanwhile: one goroutine decodes pages, one puts rows together. There are two batches, one on either side.
 func (r *rowReader) ahead(ctx context.Context, row func([]byte) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -25,7 +25,10 @@ func (r *rowReader) ahead(ctx context.Context, row func([]byte) error) error {
 	free <- &batch{}
 	free <- &batch{}
 	decoded := make(chan error, 1)
+	r.decoder = &decoder{requests: make(chan *chunkReader, len(r.columns)), done: make(chan struct{})}
+	go r.decoder.run(ctx)
 	go func() {
+		defer close(r.decoder.requests)
 		defer close(full)
 		decoded <- r.send(ctx, free, full)
 	}()
@@ -38,6 +41,7 @@ func (r *rowReader) ahead(ctx context.Context, row func([]byte) error) error {
 		}
 		free <- b // never blocks: there are two
 	}
+	<-r.decoder.done
 	if err := <-decoded; failed == nil {
 		return err
 	}

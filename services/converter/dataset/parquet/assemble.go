@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"slices"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
 )
@@ -40,7 +39,7 @@ func (r *rowReader) fill(ctx context.Context, b *batch) error {
 	for r.left == 0 {
 		if r.group >= 0 {
 			for _, c := range r.columns {
-				if err := c.end(ctx); err != nil {
+				if err := c.end(ctx, r.decoder); err != nil {
 					return r.explain(err)
 				}
 			}
@@ -51,6 +50,7 @@ func (r *rowReader) fill(ctx context.Context, b *batch) error {
 		group := &r.file.footer.RowGroups[r.group]
 		for _, c := range r.columns {
 			c.reset(&group.Columns[c.column.node.leaf].MetaData)
+			r.decoder.ask(c)
 		}
 		r.left, r.row = group.NumRows, 0
 		r.lists.reset()
@@ -75,7 +75,7 @@ func (r *rowReader) gather(ctx context.Context) (int, error) {
 			continue
 		}
 		if c.i == c.n {
-			if err := c.load(ctx); err != nil {
+			if err := c.load(ctx, r.decoder); err != nil {
 				return 0, err
 			}
 		}
@@ -168,7 +168,7 @@ func (r *rowReader) assemble(b *batch, n int) (int, error) {
 			break
 		}
 	}
-	b.data, b.ends = slices.Grow(b.data, total), sized(b.ends, n)
+	b.data, b.ends = sized(b.data, total), sized(b.ends, n)
 	r.starts, r.at = sized(r.starts, n), sized(r.at, n)
 	end := 0
 	for i, size := range r.sizes[:n] {
@@ -369,7 +369,7 @@ func (r *rowReader) list(ctx context.Context, c *chunkReader) error {
 	r.levels, r.values = r.levels[:0], r.values[:0]
 	dropped := 0
 	if c.i == c.n {
-		if err := c.load(ctx); err != nil {
+		if err := c.load(ctx, r.decoder); err != nil {
 			return err
 		}
 	}
@@ -378,7 +378,7 @@ func (r *rowReader) list(ctx context.Context, c *chunkReader) error {
 	}
 	for first := true; ; first = false {
 		if c.i == c.n {
-			err := c.load(ctx)
+			err := c.load(ctx, r.decoder)
 			if errors.Is(err, io.EOF) {
 				break
 			}

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
+	"sync/atomic"
 
 	parquetgo "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding"
@@ -23,6 +24,7 @@ const (
 	maxPageBytes  = 128 << 20 // uncompressed; pyarrow makes pages of 1 MiB, but looks at their size only after each 1024 rows
 	maxPageValues = 1 << 24
 	maxHeld       = 192 << 20 // bytes of the decoded pages and dictionaries of all columns
+	maxAhead      = 16 << 20  // bytes of pages that are decoded before they are needed, and of those that were
 	readBuffers   = 16 << 20  // bytes that all columns read ahead together
 	readBuffer    = 4 << 10   // bytes that each reads ahead at least
 
@@ -71,11 +73,31 @@ func (e damageError) Error() string { return string(e) }
 
 var errTooMuchHeld = errors.New("too much held")
 
-// budget is the memory that the columns of a file share.
-type budget struct{ held int64 }
+// errLater says that a page is not decoded ahead.
+var errLater = errors.New("later")
 
-// chunkReader reads the values of one column, row group by row group and page by page.
+// budget is the memory that the columns of a file share.
+type budget struct {
+	held  atomic.Int64 // by pages and what they are decoded to
+	ahead atomic.Int64 // by those of them that aren't read from yet; they come on top of maxHeld
+}
+
+// decoded is a page with what it was decoded to.
+type decoded struct {
+	data []byte // unpacked; vector's values are parts of it
+	held int64  // of the budget
+
+	n, i, v  int    // levels, the next of them, the next value
+	rep, def []byte // nil if all are 0, or the highest
+	values   vector
+	indices  []int32 // into the dictionary, of a page that has them
+	indexed  bool
+}
+
+// chunkReader reads the values of one column, row group by row group and page by page. There are two pages: the one that is read
+// from, and the one that is decoded meanwhile; see decoder.
 type chunkReader struct {
+	*decoded
 	column *planned
 	file   *file
 	budget *budget
@@ -84,48 +106,57 @@ type chunkReader struct {
 
 	section io.SectionReader
 	in      *bufio.Reader
-	page    []byte // the page unpacked; vector's values are parts of it
-	held    int64  // of the budget
+	header  *pageHeader // of the next page, if it was read already
 
 	dictionary vector
 	dictPage   []byte
-
-	n, i, v  int    // levels of the page, the next of them, the next value
-	rep, def []byte // nil if all are 0, or the highest
-	values   vector
-	indices  []int32 // into the dictionary, of a page that has them
-	indexed  bool
+	dictHeld   int64 // of the budget
 
 	fixed   bool     // the column's values have a fixed length in rows
 	numbers []uint64 // then the dictionary's, as they lie in rows
 	spans   []span   // otherwise, of values that will be put into rows
+
+	// Of the decoder:
+	spare   *decoded
+	asked   bool       // the next page is being decoded, or is
+	ready   chan error // what came of it
+	demands bool       // nothing can be done until it is decoded
 }
 
 func (r *chunkReader) reset(c *columnBytes) {
 	r.section = *io.NewSectionReader(r.file.data, c.start(), c.Size)
 	r.in.Reset(&r.section)
-	r.codec = c.Codec
+	r.codec, r.header = c.Codec, nil
 	r.n, r.i, r.v = 0, 0, 0
 	r.dictionary.count = -1
 }
 
-// next reads the next page that has values, or returns io.EOF.
-func (r *chunkReader) next(ctx context.Context) error {
+// next decodes the next page that has values into p, or returns io.EOF; or errLater if it would take too much memory and isn't p to be read from at once.
+func (r *chunkReader) next(ctx context.Context, p *decoded) error {
+	p.n, p.i, p.v = 0, 0, 0
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		h, err := r.readHeader()
-		if err != nil {
-			return err
+		if r.header == nil {
+			h, err := r.readHeader()
+			if err != nil {
+				return err
+			}
+			r.header = h
 		}
+		h, err := r.header, error(nil)
+		if p != r.decoded && !r.budget.allows(r.need(h.Uncompressed, max(h.V1.V.Values, h.V2.V.Values, h.Dictionary.V.Values))-p.held) {
+			return errLater
+		}
+		r.header = nil
 		switch {
 		case h.Type == format.DictionaryPage && h.Dictionary.Valid:
 			err = r.readDictionary(h)
 		case h.Type == format.DataPage && h.V1.Valid:
-			err = r.readV1(h)
+			err = r.readV1(h, p)
 		case h.Type == format.DataPageV2 && h.V2.Valid:
-			err = r.readV2(h)
+			err = r.readV2(h, p)
 		case h.Type == format.IndexPage:
 			_, err = r.in.Discard(int(h.Compressed))
 		default:
@@ -134,7 +165,7 @@ func (r *chunkReader) next(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.i < r.n {
+		if p.i < p.n {
 			return nil
 		}
 	}
@@ -194,34 +225,53 @@ func (r *chunkReader) readPage(h *pageHeader) ([]byte, error) {
 	return packed, nil
 }
 
-// hold notes how much memory the page at hand takes with what it is decoded to.
-func (r *chunkReader) hold(bytes int64) error {
-	r.budget.held += bytes - r.held
-	r.held = bytes
-	if r.budget.held > maxHeld {
+// hold notes how much memory a page takes with what it is decoded to.
+func (r *chunkReader) hold(p *decoded, bytes int64) error {
+	if p != r.decoded {
+		r.budget.ahead.Add(bytes - p.held)
+	}
+	r.budget.held.Add(bytes - p.held)
+	p.held = bytes
+	return r.budget.check()
+}
+
+// allows tells whether a page that takes so many more bytes may be decoded ahead. Where memory is scarce none is, so that whether there is
+// enough doesn't depend on how far ahead the decoder happens to be.
+func (b *budget) allows(bytes int64) bool {
+	return b.ahead.Load()+bytes <= maxAhead && b.held.Load() <= maxHeld/2
+}
+
+func (b *budget) check() error {
+	if b.held.Load()-b.ahead.Load() > maxHeld {
 		return errTooMuchHeld
 	}
 	return nil
 }
 
-// account bounds what a page will take: its bytes, its levels, and offsets or indices of its values.
-func (r *chunkReader) account(pageBytes, values int32) error {
-	bytes := int64(pageBytes) + r.dictionary.bytes() + 8*int64(cap(r.numbers))
-	bytes += int64(values) * 4
+// need bounds what a page will take: its bytes, its levels, and offsets or indices of its values.
+func (r *chunkReader) need(pageBytes, values int32) int64 {
+	bytes := int64(pageBytes) + int64(values)*4
 	if r.column.node.maxDef > 0 {
 		bytes += int64(values)
 	}
 	if r.column.node.maxRep > 0 {
 		bytes += int64(values)
 	}
-	return r.hold(bytes)
+	return bytes
+}
+
+// holdDictionary notes how much memory the dictionary takes.
+func (r *chunkReader) holdDictionary(bytes int64) error {
+	r.budget.held.Add(bytes - r.dictHeld)
+	r.dictHeld = bytes
+	return r.budget.check()
 }
 
 func (r *chunkReader) readDictionary(h *pageHeader) error {
 	if r.dictionary.count >= 0 {
 		return damage("it has two dictionaries")
 	}
-	if err := r.account(h.Uncompressed, h.Dictionary.V.Values); err != nil {
+	if err := r.holdDictionary(r.need(h.Uncompressed, h.Dictionary.V.Values)); err != nil {
 		return err
 	}
 	packed, err := r.readPage(h)
@@ -235,10 +285,13 @@ func (r *chunkReader) readDictionary(h *pageHeader) error {
 	if e := h.Dictionary.V.Encoding; e != format.Plain && e != format.PlainDictionary {
 		return damage("its dictionary has the encoding %v", e)
 	}
-	if err := r.dictionary.plain(r.column.convert.width, r.dictPage, int(h.Dictionary.V.Values)); err != nil || !r.fixed {
+	if err := r.dictionary.plain(r.column.convert.width, r.dictPage, int(h.Dictionary.V.Values)); err != nil {
 		return err
 	}
-	if err := r.hold(r.held + 8*int64(h.Dictionary.V.Values)); err != nil {
+	if !r.fixed {
+		return r.holdDictionary(r.dictionary.bytes())
+	}
+	if err := r.holdDictionary(8 * int64(h.Dictionary.V.Values)); err != nil {
 		return err
 	}
 	r.numbers = sized(r.numbers, r.dictionary.count)
@@ -248,39 +301,39 @@ func (r *chunkReader) readDictionary(h *pageHeader) error {
 	return nil
 }
 
-func (r *chunkReader) readV1(h *pageHeader) error {
+func (r *chunkReader) readV1(h *pageHeader, p *decoded) error {
 	values := int(h.V1.V.Values)
-	if err := r.account(h.Uncompressed, h.V1.V.Values); err != nil {
+	if err := r.hold(p, r.need(h.Uncompressed, h.V1.V.Values)); err != nil {
 		return err
 	}
 	packed, err := r.readPage(h)
 	if err != nil {
 		return err
 	}
-	if r.page, err = r.unpack.unpack(r.codec, r.page, packed, int(h.Uncompressed)); err != nil {
+	if p.data, err = r.unpack.unpack(r.codec, p.data, packed, int(h.Uncompressed)); err != nil {
 		return err
 	}
-	data := r.page
+	data := p.data
 	if r.column.node.maxRep > 0 {
-		if r.rep, data, err = levelsV1(r.rep, data, values, r.column.node.maxRep, h.V1.V.RepLevel); err != nil {
+		if p.rep, data, err = levelsV1(p.rep, data, values, r.column.node.maxRep, h.V1.V.RepLevel); err != nil {
 			return err
 		}
 	}
 	if r.column.node.maxDef > 0 {
-		if r.def, data, err = levelsV1(r.def, data, values, r.column.node.maxDef, h.V1.V.DefLevel); err != nil {
+		if p.def, data, err = levelsV1(p.def, data, values, r.column.node.maxDef, h.V1.V.DefLevel); err != nil {
 			return err
 		}
 	}
-	return r.decode(data, values, h.V1.V.Encoding)
+	return r.decode(p, data, values, h.V1.V.Encoding)
 }
 
-func (r *chunkReader) readV2(h *pageHeader) error {
+func (r *chunkReader) readV2(h *pageHeader, p *decoded) error {
 	v2 := &h.V2.V
 	values, levels := int(v2.Values), int64(v2.DefBytes)+int64(v2.RepBytes)
 	if levels > int64(h.Compressed) || levels > int64(h.Uncompressed) {
 		return damage("a page has less bytes than its levels")
 	}
-	if err := r.account(h.Uncompressed, v2.Values); err != nil {
+	if err := r.hold(p, r.need(h.Uncompressed, v2.Values)); err != nil {
 		return err
 	}
 	packed, err := r.readPage(h)
@@ -289,12 +342,12 @@ func (r *chunkReader) readV2(h *pageHeader) error {
 	}
 	rep, def, packed := packed[:v2.RepBytes], packed[v2.RepBytes:levels], packed[levels:]
 	if r.column.node.maxRep > 0 {
-		if r.rep, err = levels8(r.rep, rep, values, r.column.node.maxRep); err != nil {
+		if p.rep, err = levels8(p.rep, rep, values, r.column.node.maxRep); err != nil {
 			return err
 		}
 	}
 	if r.column.node.maxDef > 0 {
-		if r.def, err = levels8(r.def, def, values, r.column.node.maxDef); err != nil {
+		if p.def, err = levels8(p.def, def, values, r.column.node.maxDef); err != nil {
 			return err
 		}
 	}
@@ -302,19 +355,19 @@ func (r *chunkReader) readV2(h *pageHeader) error {
 	if v2.Compressed.Valid && !v2.Compressed.V {
 		codec = format.Uncompressed
 	}
-	if r.page, err = r.unpack.unpack(codec, r.page, packed, int(int64(h.Uncompressed)-levels)); err != nil {
+	if p.data, err = r.unpack.unpack(codec, p.data, packed, int(int64(h.Uncompressed)-levels)); err != nil {
 		return err
 	}
-	return r.decode(r.page, values, v2.Encoding)
+	return r.decode(p, p.data, values, v2.Encoding)
 }
 
 // decode decodes the values of a page whose levels are known.
-func (r *chunkReader) decode(data []byte, levels int, enc format.Encoding) error {
-	r.n, r.i, r.v = levels, 0, 0
+func (r *chunkReader) decode(p *decoded, data []byte, levels int, enc format.Encoding) error {
+	p.n, p.i, p.v = levels, 0, 0
 	values := levels
 	if max := r.column.node.maxDef; max > 0 {
 		values = 0
-		for _, d := range r.def {
+		for _, d := range p.def {
 			if d == max {
 				values++
 			}
@@ -322,27 +375,27 @@ func (r *chunkReader) decode(data []byte, levels int, enc format.Encoding) error
 	}
 	width := r.column.convert.width
 	//lint:ignore SA1019 Old writers use it.
-	r.indexed = enc == format.PlainDictionary || enc == format.RLEDictionary
+	p.indexed = enc == format.PlainDictionary || enc == format.RLEDictionary
 	switch {
 	case values == 0:
-		r.indexed = false
+		p.indexed = false
 		return nil
-	case r.indexed:
-		return r.decodeIndices(data, values)
+	case p.indexed:
+		return r.decodeIndices(p, data, values)
 	case enc == format.Plain:
-		return r.values.plain(width, data, values)
+		return p.values.plain(width, data, values)
 	}
-	if err := r.hold(r.held + int64(values)*8); err != nil {
+	if err := r.hold(p, p.held+int64(values)*8); err != nil {
 		return err
 	}
-	if err := r.values.encoded(r.column, data, values, enc); err != nil {
+	if err := p.values.encoded(r.column, data, values, enc); err != nil {
 		return err
 	}
-	return r.hold(r.held + int64(len(r.values.buf)))
+	return r.hold(p, p.held+int64(len(p.values.buf)))
 }
 
 // decodeIndices decodes indices into the dictionary.
-func (r *chunkReader) decodeIndices(data []byte, values int) error {
+func (r *chunkReader) decodeIndices(p *decoded, data []byte, values int) error {
 	if r.dictionary.count < 0 {
 		return damage("it has a page that needs a dictionary, and there is none before it")
 	}
@@ -357,14 +410,14 @@ func (r *chunkReader) decodeIndices(data []byte, values int) error {
 		return err
 	}
 	// Capacity behind the data lets the library decode without copying them.
-	if r.indices, err = parquetgo.RLEDictionary.DecodeInt32(r.indices[:0], data[:1+end:cap(data)]); err != nil {
+	if p.indices, err = parquetgo.RLEDictionary.DecodeInt32(p.indices[:0], data[:1+end:cap(data)]); err != nil {
 		return damage("%v", err)
 	}
-	if len(r.indices) < values {
-		return damage("a page has %d values less than it says", values-len(r.indices))
+	if len(p.indices) < values {
+		return damage("a page has %d values less than it says", values-len(p.indices))
 	}
-	r.indices = r.indices[:values]
-	for _, i := range r.indices {
+	p.indices = p.indices[:values]
+	for _, i := range p.indices {
 		if uint(i) >= uint(r.dictionary.count) {
 			return damage("a page refers to value %d of a dictionary of %d", i, r.dictionary.count)
 		}

@@ -23,6 +23,7 @@ const (
 // rowReader puts rows together.
 type rowReader struct {
 	file    *file
+	decoder *decoder // nil: pages are decoded when they are needed
 	columns []*chunkReader
 	layout  layout
 	group   int   // the row group at hand, -1 at first
@@ -48,7 +49,7 @@ func (f *file) rows(columns []planned) *rowReader {
 	buffer := min(max(readBuffers/len(f.leaves), readBuffer), 256<<10)
 	for i := range columns {
 		r.columns = append(r.columns, &chunkReader{
-			column: &columns[i], file: f, budget: held, unpack: unpack, in: bufio.NewReaderSize(nil, buffer), fixed: r.layout.form[i] != formLong,
+			column: &columns[i], file: f, budget: held, unpack: unpack, in: bufio.NewReaderSize(nil, buffer), decoded: &decoded{}, spare: &decoded{}, ready: make(chan error, 1), fixed: r.layout.form[i] != formLong,
 		})
 		if columns[i].Lists > 0 {
 			r.lists.columns++
@@ -118,23 +119,10 @@ func (r *rowReader) explain(err error) error {
 	return err
 }
 
-// load reads the column's next page. The library is called within.
-func (r *chunkReader) load(ctx context.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = damage("decoding a page failed (%v)", p)
-		}
-		if err != nil {
-			err = &columnError{r.column, err}
-		}
-	}()
-	return r.next(ctx)
-}
-
 // end checks that the column has no more values than its row group has rows.
-func (r *chunkReader) end(ctx context.Context) error {
+func (r *chunkReader) end(ctx context.Context, d *decoder) error {
 	if r.i == r.n {
-		err := r.load(ctx)
+		err := r.load(ctx, d)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
