@@ -82,7 +82,7 @@ type ShardResult struct {
 
 const (
 	readsInFlight = 8         // chunks fetched at once
-	putsInFlight  = 4         // shards handed over at once
+	putsInFlight  = 8         // shards handed over at once: as many as a task of a gigabyte has
 	flushBytes    = 128 << 10 // of a worker's buffer: small enough to be hashed and written while it is in the cache
 	keepBytes     = 2 << 20   // a worker's buffer that a large record has made larger than this is given back
 	hashBytes     = 8         // of a hash in ShardResult.Hashes
