@@ -34,6 +34,8 @@ type Encoder struct {
 	flat     Flattener
 	visit    func([]byte, *Value) *RowError
 	byPath   map[string]int
+	order    []int // of JSON: the fields of the row before, by the order of its values
+	values   int   // of the row so far
 	row      int64
 	buf      []byte
 	floats   []float32 // of all arrays and numbers of the row
@@ -406,6 +408,7 @@ func (e *Encoder) setMissing(i int, f *field) *RowError {
 // object takes the values of a row of JSON.
 func (e *Encoder) object(row []byte) *RowError {
 	e.row++
+	e.values = 0
 	if err := e.flat.Row(row, e.visit); err != nil {
 		return err
 	}
@@ -424,8 +427,8 @@ func (e *Encoder) object(row []byte) *RowError {
 
 // value takes a value of JSON.
 func (e *Encoder) value(path []byte, v *Value) *RowError {
-	i, ok := e.byPath[string(path)]
-	if !ok {
+	i := e.fieldAt(path)
+	if i < 0 {
 		return nil // a name that never has a value
 	}
 	f := &e.fields[i]
@@ -462,6 +465,27 @@ func (e *Encoder) value(path []byte, v *Value) *RowError {
 	default:
 		return e.setArray(f, v)
 	}
+}
+
+// fieldAt returns the index of the field with the path, or -1. Rows mostly have their names in one order.
+func (e *Encoder) fieldAt(path []byte) int {
+	n := e.values
+	e.values++
+	if n < len(e.order) {
+		if i := e.order[n]; i >= 0 && e.fields[i].Source == string(path) {
+			return i
+		}
+	}
+	i, ok := e.byPath[string(path)]
+	if !ok {
+		i = -1
+	}
+	if n == len(e.order) && n < len(e.fields) {
+		e.order = append(e.order, i)
+	} else if n < len(e.order) {
+		e.order[n] = i
+	}
+	return i
 }
 
 // setArray takes an array of JSON.

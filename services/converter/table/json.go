@@ -2,7 +2,9 @@ package table
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -278,6 +280,18 @@ func (f *Flattener) string() ([]byte, *RowError) {
 	}
 	f.i++
 	start := f.i
+	for f.i+8 <= len(f.row) { // eight bytes at a time, to the first that is of interest
+		const ones, high = 0x0101010101010101, 0x8080808080808080
+		v := binary.LittleEndian.Uint64(f.row[f.i:])
+		quote, slash := v^'"'*ones, v^'\\'*ones
+		// The high bit of each byte that is none, or less than a space. Above the first of them there may be others.
+		found := ((quote-ones)&^quote | (slash-ones)&^slash | (v-' '*ones)&^v) & high
+		if found != 0 {
+			f.i += bits.TrailingZeros64(found) / 8
+			break
+		}
+		f.i += 8
+	}
 	for f.i < len(f.row) {
 		switch c := f.row[f.i]; {
 		case c == '"':

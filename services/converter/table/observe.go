@@ -202,9 +202,10 @@ func (o *jsonObserver) value(path []byte, v *Value) *RowError {
 		return twice(path)
 	}
 	o.last[i] = o.number
-	s := observed{column: i, kind: v.Kind, integer: v.Int, text: v.Text, rank: len(v.Shape)}
-	copy(s.shape[:], v.Shape)
-	o.seen = append(o.seen, s)
+	o.seen = slices.Grow(o.seen, 1)[:len(o.seen)+1]
+	s := &o.seen[len(o.seen)-1]
+	s.column, s.kind, s.integer, s.text = i, v.Kind, v.Int, v.Text
+	s.rank = copy(s.shape[:], v.Shape)
 	return nil
 }
 
