@@ -91,3 +91,18 @@ func (v *vocabulary) place(number int) {
 	s.next = int32(number) + 1 //nolint:gosec // at most MaxClasses
 	v.slots[i] = s
 }
+
+// Vocabulary numbers the values of a category in any table. The zero value is empty.
+type Vocabulary struct{ v vocabulary }
+
+// Find returns a value's number, or -1.
+func (v *Vocabulary) Find(value []byte) int { return v.v.find(value) }
+
+// Add numbers a value that it doesn't have and returns the number.
+func (v *Vocabulary) Add(value string) int {
+	v.v.add(value)
+	return len(v.v.words) - 1
+}
+
+// Words are the values by number, which the caller doesn't change.
+func (v *Vocabulary) Words() []string { return v.v.words }

@@ -21,5 +21,6 @@
 // Of the library parquet-go, the decoders of Thrift and of the encodings are used, and not its readers of files: those believe what a file
 // says. Here the footer and every page's header are walked before they are decoded, chunks must not overlap, a page is
 // unpacked to no more than the size it claims, and the runs in it are counted before they are expanded. What the library still panics at is
-// a damaged file. In memory are the footer, and of each column one page and its dictionary, at most maxHeld together.
+// a damaged file. In memory are the footer, of each column one
+// page and its dictionary, at most maxHeld together, and maxAhead of pages that are decoded before they are needed.
 package parquet

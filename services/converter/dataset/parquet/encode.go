@@ -33,7 +33,10 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 		case c.Names != nil:
 			f.classes = c.Names
 		case names != nil && c.Kind == kindText:
-			f.classes, f.texts = names, newNames(names)
+			f.classes, f.texts = names, &table.Vocabulary{}
+			for _, name := range names {
+				f.texts.Add(name)
+			}
 		case names != nil:
 			f.classes, f.numbers = names, make(map[int64]int64, len(names))
 			for n, name := range names {
@@ -160,6 +163,7 @@ const (
 	asFloat
 	asText
 	asBytes
+	asPath
 	asImage
 	asAudio
 	asNothing
@@ -185,6 +189,8 @@ func (f *field) wayOf() way {
 		return asAudio
 	case kindNothing:
 		return asNothing
+	case kindPath:
+		return asPath
 	}
 	return asBytes
 }
@@ -201,7 +207,7 @@ type field struct {
 
 	missingLengths []string
 	classes        []string
-	texts          *names
+	texts          *table.Vocabulary
 	numbers        map[int64]int64
 	way            way
 	unsigned       bool // 64 bits
@@ -280,7 +286,7 @@ func malformed(path string) error {
 func (f *field) observe(stats *dataset.Stats, columns *dataset.Columns, column int) {
 	const missing, classes = 0, 1
 	switch {
-	case f.way == asList || f.way == asNothing || f.Kind == kindPath:
+	case f.way == asList || f.way == asNothing || f.way == asPath:
 	case f.absent:
 		columns.Count(column, missing, table.StatMissing, f.Key)
 	case f.way == asInt, f.way == asFloat:
@@ -323,7 +329,7 @@ func (e *encoder) scalar(f *field, path string) error {
 			return invalidText(path, f)
 		}
 		f.value.SetBytes(w.value)
-	case asBytes:
+	case asBytes, asPath:
 		f.value.SetBytes(w.value)
 	case asNothing, asList:
 	}
@@ -348,7 +354,7 @@ func (e *encoder) classOf(f *field, path string) error {
 	switch {
 	case !ok:
 	case f.texts != nil:
-		f.class = int64(f.texts.find(w.value))
+		f.class = int64(f.texts.Find(w.value))
 		ok = f.class >= 0
 	case f.Names != nil:
 		f.class, ok = w.int, w.int >= 0 && w.int < int64(len(f.Names))

@@ -55,8 +55,8 @@ type seen struct {
 	values   int64 // that are not missing, in no list
 	missing  bool
 	ragged   bool
-	lengths  []int  // of its lists, outermost first, while all are the same
-	texts    *names // distinct values
+	lengths  []int            // of its lists, outermost first, while all are the same
+	texts    table.Vocabulary // distinct values
 	numbers  map[int64]int32
 	most     int    // distinct values that are of interest
 	overflow bool   // there are more, or one that can be no name
@@ -189,20 +189,17 @@ func (o *observer) number(c *column, s *seen) int32 {
 		return -1
 	}
 	if c.Kind == kindText {
-		if s.texts == nil {
-			s.texts = newNames(nil)
-		}
-		if n := s.texts.find(o.walk.value); n >= 0 {
-			return n
+		if n := s.texts.Find(o.walk.value); n >= 0 {
+			return int32(n) //nolint:gosec // at most MaxClasses
 		}
 		name := string(o.walk.value)
 		if err := checkLabel(name); err != nil {
 			return s.drop(err.Error())
 		}
-		if o.budget -= len(name) + valueOverhead; len(s.texts.all) == s.most || o.budget < 0 {
+		if o.budget -= len(name) + valueOverhead; len(s.texts.Words()) == s.most || o.budget < 0 {
 			return s.drop("")
 		}
-		return s.texts.add(name)
+		return int32(s.texts.Add(name)) //nolint:gosec // as above
 	}
 	v := o.walk.int
 	if c.Kind == kindFloat {
@@ -225,7 +222,7 @@ func (o *observer) number(c *column, s *seen) int32 {
 }
 
 func (s *seen) drop(wrong string) int32 {
-	s.texts, s.numbers, s.overflow, s.wrong = nil, nil, true, wrong
+	s.texts, s.numbers, s.overflow, s.wrong = table.Vocabulary{}, nil, true, wrong
 	return -1
 }
 
@@ -298,8 +295,8 @@ func (o *observer) index() (dataset.Index, error) {
 			f.Sound.Samples = s.samples.Type()
 		case f.Kind == kindPath && s.values == 0:
 			f.Kind = kindNothing
-		case s.texts != nil && s.values >= 2*int64(len(s.texts.all)): // as in CSV
-			f.Classes = s.texts.sorted()
+		case len(s.texts.Words()) > 0 && s.values >= 2*int64(len(s.texts.Words())): // as in CSV
+			f.Classes = sorted(s.texts.Words())
 		case number && o.missing(i) && c.Names == nil:
 			f.Missing = c.Key + "_missing"
 			for n := 2; taken[f.Missing]; n++ {
@@ -318,13 +315,8 @@ func (o *observer) index() (dataset.Index, error) {
 	return dataset.Index{Classes: classes, Schema: raw, RowBytes: o.bytes / max(o.rows, 1)}, nil
 }
 
-// sorted are the names in order.
-func (n *names) sorted() []string {
-	if n == nil {
-		return nil
-	}
-	return slices.Sorted(slices.Values(n.all))
-}
+// sorted are words in order.
+func sorted(words []string) []string { return slices.Sorted(slices.Values(words)) }
 
 // classes are the classes in order, nil if there is no label.
 func (o *observer) classes() ([]string, error) {
@@ -338,7 +330,7 @@ func (o *observer) classes() ([]string, error) {
 		names = c.Names
 	case s.overflow:
 	case c.Kind == kindText:
-		names = s.texts.sorted()
+		names = sorted(s.texts.Words())
 	default:
 		names = s.numberNames(c.Kind, o.chosen)
 	}
