@@ -47,7 +47,7 @@ func benchArchive(b *testing.B, size int) []byte {
 	return out.Bytes()
 }
 
-// BenchmarkS3 converts a gigabyte by ranges from localcloud, in pairs with one plain download of the object, and then brings it in
+// BenchmarkS3 converts a gigabyte by ranges from localcloud, in pairs with one plain download of the object, to a file and to nowhere, and then brings it in
 // through S3 and SQS, in pairs with the bare conversion. It verifies first that the shards are those of a conversion from disk. Run it once:
 //
 //	TMPDIR=/dev/shm go test ./converter -run '^$' -bench '^BenchmarkS3$' -benchtime 1x
@@ -77,18 +77,23 @@ func BenchmarkS3(b *testing.B) {
 	if got, want := byRanges(b, src, filepath.Join(dir, "ranges")), bare(b, path, out); !slices.Equal(got, want) {
 		b.Fatalf("shards by ranges %v, from disk %v", got, want)
 	}
+	check(b, os.RemoveAll(filepath.Join(dir, "ranges")))
 	for b.Loop() {
 		for _, workers := range []int{1, 2} {
-			var ratios []float64
+			var toFile, toNowhere []float64
 			before := runtime.GOMAXPROCS(workers)
 			for i := range pairs {
-				download := clock(func() { downloadOnce(b, sign, len(data)) })
+				saved := clock(func() { downloadTo(b, filepath.Join(dir, "download"), sign, len(data)) })
+				check(b, os.Remove(filepath.Join(dir, "download")))
+				read := clock(func() { downloadTo(b, os.DevNull, sign, len(data)) })
 				conversion := clock(func() { byRanges(b, src, filepath.Join(dir, "ranges")) })
-				fmt.Printf("  by ranges, %d workers, pair %d: download %v, convert %v\n", workers, i, download, conversion)
-				ratios = append(ratios, conversion.Seconds()/download.Seconds())
+				fmt.Printf("  by ranges, %d workers, pair %d: download to a file %v, to nowhere %v, convert %v\n", workers, i, saved, read, conversion)
+				check(b, os.RemoveAll(filepath.Join(dir, "ranges")))
+				toFile, toNowhere = append(toFile, conversion.Seconds()/saved.Seconds()), append(toNowhere, conversion.Seconds()/read.Seconds())
 			}
 			runtime.GOMAXPROCS(before)
-			printMedian(fmt.Sprintf("ranges_vs_download_wall_%d_workers", workers), ratios, 2)
+			printMedian(fmt.Sprintf("ranges_vs_download_to_file_wall_%d_workers", workers), toFile, 2)
+			printMedian(fmt.Sprintf("ranges_vs_download_to_nowhere_wall_%d_workers", workers), toNowhere, 2)
 		}
 		var ratios []float64
 		for i := range 3 {
@@ -138,27 +143,29 @@ func printMedian(name string, ratios []float64, goal float64) {
 	fmt.Printf("bench: %s ratio=%.2f goal<=%.2f %s\n", name, median, goal, verdict)
 }
 
-func downloadOnce(b *testing.B, sign source.Sign, size int) {
+func downloadTo(b *testing.B, path string, sign source.Sign, size int) {
 	url, err := sign(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
+	check(b, err)
 	res, err := http.Get(url) //nolint:noctx,gosec // Loopback.
-	if err != nil {
-		b.Fatal(err)
-	}
+	check(b, err)
 	defer res.Body.Close()
-	if n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, res.Body, make([]byte, 1<<20)); err != nil || n != int64(size) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	check(b, err)
+	defer f.Close()
+	to := io.Writer(struct{ io.Writer }{f})
+	if path == os.DevNull {
+		to = struct{ io.Writer }{io.Discard}
+	}
+	if n, err := io.CopyBuffer(to, res.Body, make([]byte, 1<<20)); err != nil || n != int64(size) {
 		b.Fatalf("%d bytes, %v", n, err)
 	}
 }
 
-// byRanges converts with scratch disk alone and returns the shards' digests.
+// byRanges converts into the folder dir and returns the shards' digests.
 func byRanges(b *testing.B, src source.Source, dir string) []string {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		b.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
 	plan, err := convert.MakePlan(b.Context(), src, convert.DefaultOptions("bench"), dir)
 	if err != nil {
 		b.Fatal(err)
