@@ -231,10 +231,7 @@ func (c *Column) smalls() []int64 {
 
 // distinct are all values in the order of their bytes.
 func (c *Column) distinct() []string {
-	all := make([]string, 0, len(c.values.words))
-	for _, v := range c.values.words {
-		all = append(all, v)
-	}
+	all := slices.Clone(c.values.words)
 	for _, i := range c.smalls() {
 		all = append(all, strconv.FormatInt(i, 10))
 	}
