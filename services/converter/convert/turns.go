@@ -25,7 +25,11 @@ type turns struct {
 func newTurns(ctx context.Context, shards int) *turns {
 	t := &turns{busy: make([]bool, shards)}
 	t.changed = sync.NewCond(&t.mu)
-	context.AfterFunc(ctx, t.changed.Broadcast)
+	context.AfterFunc(ctx, func() {
+		t.mu.Lock() // Whoever has just seen the context alive is to wait before it is woken.
+		defer t.mu.Unlock()
+		t.changed.Broadcast()
+	})
 	return t
 }
 
