@@ -125,7 +125,7 @@ func RunTask(ctx context.Context, t Task) (*TaskResult, error) {
 	return r.run(ctx)
 }
 
-// runner runs a task: one goroutine reads windows, workers encode them, each into shards of its own.
+// runner runs a task: one goroutine reads windows, workers encode them in turns.
 type runner struct {
 	Task
 	planned *PlannedTask
@@ -238,25 +238,25 @@ func (r *runner) reportProgress() (stop func()) {
 	return func() { close(quit); <-done }
 }
 
-// finish hands the shards over.
+// finish closes the shards and hands them over. Putting an index in order keeps a processor busy, so the shards are closed side by side, and
+// some while others are on their way.
 func (r *runner) finish(ctx context.Context) (*TaskResult, error) {
 	result := &TaskResult{Key: r.Plan.Key, Task: r.Index, Shards: make([]ShardResult, len(r.shards))}
-	for _, s := range r.shards {
-		if err := s.close(); err != nil {
-			return nil, err
-		}
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(putsInFlight)
 	for i, s := range r.shards {
-		result.Shards[i] = ShardResult{Shard: s.shard, Stats: s.stats, Hashes: s.hashes, Files: s.files, Rows: s.rows, Annotations: s.annotations}
 		result.LeftOut.Merge(s.left)
 		group.Go(func() error {
-			return r.Sink.Put(ctx, MetadataFile{Name: s.shard.Name, Bytes: s.shard.Bytes, SHA256: s.shard.SHA256}, s.path)
+			if err := s.close(); err != nil {
+				return err
+			}
+			result.Shards[i] = ShardResult{Shard: s.shard, Stats: s.stats, Hashes: s.hashes, Files: s.files, Rows: s.rows, Annotations: s.annotations}
+			err := r.Sink.Put(ctx, MetadataFile{Name: s.shard.Name, Bytes: s.shard.Bytes, SHA256: s.shard.SHA256}, s.path)
+			if err != nil || s.indexPath == "" {
+				return err
+			}
+			return r.Sink.Put(ctx, s.shard.Index, s.indexPath)
 		})
-		if s.indexPath != "" {
-			group.Go(func() error { return r.Sink.Put(ctx, s.shard.Index, s.indexPath) })
-		}
 	}
 	if err := group.Wait(); err != nil {
 		return nil, fmt.Errorf("store the shards: %w", err)

@@ -14,7 +14,7 @@ import (
 	"github.com/trainyard/trainyard/services/converter/tfrecord"
 )
 
-// worker encodes records into the shards that are its own.
+// worker encodes the records of the turns that it takes; see turns.
 type worker struct {
 	*runner
 	encoder  dataset.Encoder
