@@ -33,6 +33,12 @@ func (h *Hash) Write(p []byte) (int, error) {
 	return h.Hash.Write(p)
 }
 
+// Reset implements hash.Hash.
+func (h *Hash) Reset() {
+	h.length = 0
+	h.Hash.Reset()
+}
+
 // WriteBoth writes p to a and q to b. It gains by what both have in common of their length.
 func WriteBoth(a *Hash, p []byte, b *Hash, q []byte) {
 	if supported {

@@ -43,6 +43,18 @@ func TestWriteBoth(t *testing.T) {
 	}
 }
 
+func TestReset(t *testing.T) {
+	a, b, data := New(), New(), make([]byte, 1000)
+	WriteBoth(a, data[:1], b, data[:65])
+	a.Reset()
+	b.Reset()
+	WriteBoth(a, data, b, data)
+	want := sha256.Sum256(data)
+	if string(a.Sum(nil)) != string(want[:]) || string(b.Sum(nil)) != string(want[:]) {
+		t.Errorf("after a reset the hashes are %x and %x, want %x", a.Sum(nil), b.Sum(nil), want)
+	}
+}
+
 func TestWriteBothDoesNotAllocate(t *testing.T) {
 	a, b, data := New(), New(), make([]byte, 4096)
 	if n := testing.AllocsPerRun(100, func() { WriteBoth(a, data, b, data) }); n > 0 {
