@@ -73,11 +73,16 @@ func TestTextsForPeople(t *testing.T) {
 		},
 		"a version that failed because of what it holds": {
 			describeVersion(&ingestv1.Version{Name: "datasets/d/versions/1", State: ingestv1.Version_FAILED, RejectedCount: 40, Error: &errorsv1.Failure{Message: "Too many."}}),
-			"datasets/d/versions/1 is FAILED: Too many.\n  see all that was left out with: trainyard list datasets/d/versions/1/rejections",
+			"datasets/d/versions/1 is FAILED: Too many.\n  see what was left out until then with: trainyard list datasets/d/versions/1/rejections",
 		},
 		"a FAILED version": {
 			describeVersion(&ingestv1.Version{Name: "datasets/d/versions/1", State: ingestv1.Version_FAILED, Error: &errorsv1.Failure{Message: "The archive holds no files."}}),
 			"datasets/d/versions/1 is FAILED: The archive holds no files.",
+		},
+		"what opens a pulled dataset": {openedBy(&ingestv1.ConversionOptions{}), "tfds.builder_from_directory opens it"},
+		"what reads compressed shards": {
+			openedBy(&ingestv1.ConversionOptions{Compression: ingestv1.ConversionOptions_GZIP}),
+			`tf.data.TFRecordDataset(files, compression_type="GZIP") reads its shards`,
 		},
 		"a job that trains": {
 			jobLine(&trainingv1.TrainingJob{
@@ -164,14 +169,18 @@ func TestListReadsAnyCollection(t *testing.T) {
 		rows []string
 		next string
 	}{
-		`{"datasets":[{"name":"datasets/d","displayName":"D"}],"nextPageToken":"t"}`: {[]string{"datasets/d\tD"}, "map[pageToken:t]"},
-		`{"events":[{"sequence":"1","resource":"r","type":"x"}],"nextCursor":"1"}`:   {[]string{"1\tx\tr"}, "map[cursor:1]"},
-		`{"rejections":[{"path":"a.png","reason":"R"}],"totalSize":1}`:               {[]string{"a.png\tR"}, "map[]"},
-		`{"models":[],"nextPageToken":""}`:                                           {nil, "map[]"},
-		`{"rejections":[{"kind":"row","where":"3","path":"a.csv","reason":"R"}]}`:    {[]string{"a.csv\trow\t3\tR"}, "map[]"},
-		`{"files":[{"name":"report.json"}],"shards":[{"name":"a-train"}]}`:           {[]string{"a-train", "report.json"}, "map[]"},
-		`{"shards":[],"package":{"name":"dataset.tar"}}`:                             {[]string{"dataset.tar"}, "map[]"},
-		`{"rejections":[{"kind":"file","where":"0","path":"a.png","reason":"R"}]}`:   {[]string{"a.png\tR"}, "map[]"},
+		`{"datasets":[{"name":"datasets/d","displayName":"D"}],"nextPageToken":"t"}`:       {[]string{"datasets/d\tD"}, "map[pageToken:t]"},
+		`{"events":[{"sequence":"1","resource":"r","type":"x"}],"nextCursor":"1"}`:         {[]string{"1\tx\tr"}, "map[cursor:1]"},
+		`{"rejections":[{"path":"a.png","reason":"R"}],"totalSize":1}`:                     {[]string{"a.png\tR"}, "map[]"},
+		`{"models":[],"nextPageToken":""}`:                                                 {nil, "map[]"},
+		`{"rejections":[{"kind":"row","where":"3","path":"a.csv","reason":"R"}]}`:          {[]string{"a.csv\trow\t3\tR"}, "map[]"},
+		`{"files":[{"name":"report.json"}],"shards":[{"name":"a-train"}]}`:                 {[]string{"a-train", "report.json"}, "map[]"},
+		`{"examples":[{"id":"a-train__3","class":"cat","split":"train","sizeBytes":"9"}]}`: {[]string{"a-train__3\tcat\t9"}, "map[]"},
+		`{"formats":[{"name":"formats/csv","displayName":"CSV","description":"Tables.","example":"d\n└── a.csv","extensions":[".csv"]}]}`: {
+			[]string{"csv: CSV\n  Tables.\n\n    d\n    └── a.csv\n"}, "map[]",
+		},
+		`{"shards":[],"package":{"name":"dataset.tar"}}`:                           {[]string{"dataset.tar"}, "map[]"},
+		`{"rejections":[{"kind":"file","where":"0","path":"a.png","reason":"R"}]}`: {[]string{"a.png\tR"}, "map[]"},
 	} {
 		items, next, err := readPage([]byte(page))
 		var rows []string

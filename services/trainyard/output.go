@@ -87,15 +87,21 @@ func (o *output) progress(step, detail string, done, total int64, bytes bool) {
 		}
 		return
 	}
-	if !o.terminal() {
-		return
+	if o.terminal() {
+		o.draw(step, detail, done, total, bytes)
 	}
+}
+
+func (o *output) draw(step, detail string, done, total int64, bytes bool) {
 	if o.bar == nil || o.label != step {
 		o.endBar()
 		o.label = step
 		o.bar = progressbar.NewOptions64(total, progressbar.OptionSetDescription(step), progressbar.OptionShowBytes(bytes),
 			progressbar.OptionSetWriter(o.stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionOnCompletion(func() { fmt.Fprintln(o.stderr) }))
+	}
+	if o.bar.IsFinished() { // Drawn again it would stand on a line that has no end.
+		return
 	}
 	o.bar.Describe(strings.TrimSpace(step + " " + detail))
 	_ = o.bar.Set64(done)

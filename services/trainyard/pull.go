@@ -16,7 +16,9 @@ import (
 	"strings"
 	"time"
 
+
 	"github.com/cenkalti/backoff/v5"
+	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
 )
@@ -38,6 +40,9 @@ func (c *pullCommand) Run(ctx context.Context) error {
 	}
 	model := &trainingv1.Model{}
 	if err := api.Get(ctx, "/v1/models/"+id(c.Model), nil, model); err != nil {
+		if client.Is(err, errorsv1.ErrorReason_RESOURCE_NOT_FOUND) && !strings.Contains(c.Model, "/") {
+			return fmt.Errorf("%w A converted dataset is pulled by its name, such as datasets/%s.", err, c.Model) //nolint:revive,staticcheck // It goes on from a sentence of the server's.
+		}
 		return err
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil { //nolint:gosec // A model is no secret of the machine.

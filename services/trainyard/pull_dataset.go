@@ -22,6 +22,10 @@ func pullDataset(ctx context.Context, api *client.Client, name, dir string, out 
 	if err != nil {
 		return err
 	}
+	var converted ingestv1.Version
+	if err := api.Get(ctx, "/v1/"+version, nil, &converted); err != nil {
+		return err
+	}
 	folder := ""
 	query := url.Values{"pageSize": {"100"}}
 	for {
@@ -45,8 +49,16 @@ func pullDataset(ctx context.Context, api *client.Client, name, dir string, out 
 		query.Set("pageToken", page.GetNextPageToken())
 	}
 	out.endBar()
-	out.result(&ingestv1.Version{Name: version}, fmt.Sprintf("%s is in %s (SHA-256 checked); tfds.builder_from_directory opens it", version, folder))
+	out.result(&ingestv1.Version{Name: version}, fmt.Sprintf("%s is in %s (SHA-256 checked); %s", version, folder, openedBy(converted.GetConversion())))
 	return nil
+}
+
+// openedBy says what reads the shards of a dataset that was converted so.
+func openedBy(options *ingestv1.ConversionOptions) string {
+	if options.GetCompression() == ingestv1.ConversionOptions_GZIP {
+		return `tf.data.TFRecordDataset(files, compression_type="GZIP") reads its shards`
+	}
+	return "tfds.builder_from_directory opens it"
 }
 
 func pullFile(ctx context.Context, f *converterv1.File, folder string, out *output) error {

@@ -336,7 +336,7 @@ func describeVersion(v *ingestv1.Version) string {
 	if v.GetState() != ingestv1.Version_READY {
 		text := fmt.Sprintf("%s is %s: %s", v.GetName(), v.GetState(), v.GetError().GetMessage())
 		if v.GetRejectedCount() > 0 {
-			text += fmt.Sprintf("\n  see all that was left out with: trainyard list %s/rejections", v.GetName())
+			text += fmt.Sprintf("\n  see what was left out until then with: trainyard list %s/rejections", v.GetName())
 		}
 		return text
 	}

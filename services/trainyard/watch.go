@@ -194,9 +194,13 @@ func row(item json.RawMessage) string {
 	if err := json.Unmarshal(item, &fields); err != nil {
 		return string(item)
 	}
+	if example, ok := fields["example"].(string); ok { // Of a format.
+		name, _ := fields["name"].(string)
+		return fmt.Sprintf("%s: %v\n  %v\n\n    %s\n", id(name), fields["displayName"], fields["description"], strings.ReplaceAll(example, "\n", "\n    "))
+	}
 	var cells []string
 	for _, key := range []string{
-		"sequence", "time", "epoch", "type", "resource", "path", "kind", "where", "name", "value", "state", "secondaryStatus", "reason", "displayName",
+		"id", "class", "sequence", "time", "epoch", "type", "resource", "path", "kind", "where", "name", "value", "state", "secondaryStatus", "reason", "displayName",
 		"fileName", "datasetVersion", "trainingJob", "exampleCount", "sizeBytes", "message", "createTime",
 	} {
 		value, ok := fields[key]
