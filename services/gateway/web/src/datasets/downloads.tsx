@@ -22,8 +22,16 @@ export function Downloads({ version }: { version: Version }) {
         <Copy text={command} />
       </Group>
       <Text size="sm" c="dimmed">
-        puts it where <Code>tfds.builder_from_directory</Code> opens it, every file checked by its SHA-256; run again, it goes on
-        where it stopped.
+        {version.conversion?.compression === "GZIP" ? (
+          <>
+            fetches the shards, which <Code>tf.data.TFRecordDataset(files, compression_type=&quot;GZIP&quot;)</Code> reads
+          </>
+        ) : (
+          <>
+            puts it where <Code>tfds.builder_from_directory</Code> opens it
+          </>
+        )}
+        , every file checked by its SHA-256; run again, it goes on where it stopped.
       </Text>
       <details onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>Files ({count(version.shardCount)} shards and what lies beside them)</summary>

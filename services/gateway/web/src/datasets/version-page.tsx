@@ -101,7 +101,11 @@ function Ready({ version }: { version: Version }) {
         )}
       </div>
       <Card title="Examples">
-        <Examples version={version} />
+        {version.conversion?.compression === "GZIP" ? (
+          <Text size="sm">Examples can&apos;t be read out of compressed shards. Convert it without compression to see them here.</Text>
+        ) : (
+          <Examples version={version} />
+        )}
       </Card>
       {statistics.data && (
         <Card title="Statistics">
