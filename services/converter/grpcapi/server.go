@@ -179,7 +179,7 @@ func (s *Server) read(ctx context.Context, version, name string) (prefix string,
 		return "", nil, err
 	}
 	if v.GetState() != ingestv1.Version_READY {
-		return "", nil, &notReadyError{version: v.GetName(), state: v.GetState(), what: "only READY versions have shards and a report"}
+		return "", nil, &notReadyError{version: v.GetName(), state: v.GetState(), what: "only READY versions have shards, examples and statistics"}
 	}
 	return s.get(ctx, v, name)
 }

@@ -22,7 +22,7 @@ func (Reader) Format() dataset.Format {
 		Name:  "parquet",
 		Title: "Parquet",
 		Description: "One or more Parquet files with the same columns, also those of Hugging Face datasets with images, sounds and ClassLabels. " +
-			"Files or folders named train, validation and test are kept as splits. The label is the column called label, class or target, or the one that is chosen.",
+			"Files or folders named train, validation and test are kept as splits. The label is the column that is chosen, or one named label, class, target, category, species or y.",
 		Extensions: []string{".parquet"},
 		Example:    "data/\n├── test-00000-of-00001.parquet\n├── train-00000-of-00002.parquet\n└── train-00001-of-00002.parquet\n",
 	}
