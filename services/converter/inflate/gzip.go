@@ -21,11 +21,18 @@ type Gzip struct {
 
 // NewGzip reads the head of a gzip file.
 func NewGzip(src *bufio.Reader) (*Gzip, error) {
-	g := &Gzip{src: src}
-	if err := g.begin(); err != nil {
+	g := &Gzip{}
+	if err := g.Reset(src); err != nil {
 		return nil, err
 	}
 	return g, nil
+}
+
+// Reset reads the head of another file.
+func (g *Gzip) Reset(src *bufio.Reader) error {
+	g.src = src
+	g.err = g.begin()
+	return g.err
 }
 
 func (g *Gzip) begin() error {

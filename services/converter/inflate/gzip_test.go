@@ -46,6 +46,21 @@ func TestGzip(t *testing.T) {
 	}
 
 	one := gzipped(t, text)
+	var again Gzip
+	for range 2 { // a file that breaks off leaves nothing behind for the next
+		if err := again.Reset(bufio.NewReader(bytes.NewReader(one[:len(one)/2]))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(&again); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("half: %v", err)
+		}
+		if err := again.Reset(bufio.NewReader(bytes.NewReader(packed))); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(&again); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("after another one: %v, or other data", err)
+		}
+	}
 	for name, test := range map[string]struct {
 		change func(packed []byte) []byte
 		want   error

@@ -1,15 +1,17 @@
 package parquet
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 
 	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/format"
 	"github.com/pierrec/lz4/v4"
+
+	"github.com/trainyard/trainyard/services/converter/inflate"
 )
 
 // maxWindow is how far zstd may look back, in bytes.
@@ -18,12 +20,21 @@ const maxWindow = 32 << 20
 // zstdSlack is what the decoder of zstd wants behind the data, in bytes, so that it need not copy to the byte.
 const zstdSlack = 16
 
+// gzipBuffer is how many bytes of a page the decoder of gzip is given at once.
+const gzipBuffer = 32 << 10
+
+// gzipped reads pages packed with gzip.
+type gzipped struct {
+	inflate.Gzip
+	in *bufio.Reader
+}
+
 // unpacker unpacks pages, never to more bytes than the page says that it has. The library's own codecs unpack what there is.
 type unpacker struct {
 	packed []byte // the page at hand
 	header []byte
 	src    bytes.Reader
-	gzip   *gzip.Reader
+	gzip   *gzipped
 	brotli *brotli.Reader
 	zstd   *zstd.Decoder
 }
@@ -53,15 +64,12 @@ func (u *unpacker) unpack(codec format.CompressionCodec, dst, src []byte, size i
 	case format.Gzip:
 		u.src.Reset(src)
 		if u.gzip == nil {
-			u.gzip, err = gzip.NewReader(&u.src)
-		} else {
-			err = u.gzip.Reset(&u.src)
+			u.gzip = &gzipped{in: bufio.NewReaderSize(nil, gzipBuffer)}
 		}
-		if err != nil {
-			u.gzip = nil
-			break
+		u.gzip.in.Reset(&u.src)
+		if err = u.gzip.Reset(u.gzip.in); err == nil {
+			err = readExactly(u.gzip, dst)
 		}
-		err = readExactly(u.gzip, dst)
 	case format.Brotli:
 		u.src.Reset(src)
 		if u.brotli == nil {
