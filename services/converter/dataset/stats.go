@@ -73,10 +73,12 @@ func bucketValue(b int32) float64 {
 	case b < 0:
 		return -bucketValue(-b)
 	}
-	edge := func(b int32) float64 {
-		return math.Float64frombits(uint64(int64(b)+leastBits-1) << (52 - mantissaBits)) //nolint:gosec // positive
-	}
-	return (edge(b) + edge(b+1)) / 2
+	return (bucketEdge(b) + bucketEdge(b+1)) / 2
+}
+
+// bucketEdge is the least value of a bucket of positive ones.
+func bucketEdge(b int32) float64 {
+	return math.Float64frombits(uint64(int64(b)+leastBits-1) << (52 - mantissaBits)) //nolint:gosec // positive
 }
 
 // Observe notes a value. What isn't finite is not noted.
@@ -153,18 +155,55 @@ func (n *Number) Quantile(q float64) float64 {
 	return n.Max
 }
 
-// Histogram counts the values in bins of equal width from Min to Max, right to the width of a bucket.
+// Histogram counts the values in bins of equal width from Min to Max, right to the width of a bucket, whose values are taken to lie evenly
+// in it. Whole numbers take room as wide as one each and have no more bins than there are of them, so that none stays empty for want of one.
 func (n *Number) Histogram(bins int) []int64 {
+	span := n.Max - n.Min
+	if !n.Broken {
+		span++
+		bins = int(min(float64(bins), span))
+	}
 	counts := make([]int64, bins)
-	width := (n.Max - n.Min) / float64(bins)
-	for b, c := range n.Buckets {
-		i := 0
-		if width > 0 {
-			i = int((min(max(bucketValue(n.First+int32(b)), n.Min), n.Max) - n.Min) / width) //nolint:gosec // a few thousand
+	bin := func(v float64) int {
+		if span <= 0 {
+			return 0
 		}
-		counts[min(max(i, 0), bins-1)] += c
+		return min(max(int((v-n.Min)/span*float64(bins)), 0), bins-1)
+	}
+	for i, c := range n.Buckets {
+		if c == 0 {
+			continue
+		}
+		low, high := n.room(n.First + int32(i)) //nolint:gosec // a few thousand
+		first, last, before := bin(low), bin(high), int64(0)
+		for at := first; at < last; at++ {
+			edge := n.Min + span*float64(at+1)/float64(bins)
+			below := int64(math.Round(float64(c) * (edge - low) / (high - low)))
+			counts[at] += below - before
+			before = below
+		}
+		counts[last] += c - before
 	}
 	return counts
+}
+
+// room is where the values of a bucket lie, between Min and Max.
+func (n *Number) room(b int32) (low, high float64) {
+	switch {
+	case b > 0:
+		low, high = bucketEdge(b), bucketEdge(b+1)
+	case b < 0:
+		low, high = -bucketEdge(1-b), -bucketEdge(-b)
+	}
+	if n.Broken {
+		return min(max(low, n.Min), n.Max), min(max(high, n.Min), n.Max)
+	}
+	if b < 0 { // Its upper edge is in the bucket, not its lower one.
+		low, high = math.Floor(low)+1, math.Floor(high)+1
+	} else {
+		low, high = math.Ceil(low), max(math.Ceil(high), low+1)
+	}
+	return max(low, n.Min), min(high, n.Max+1)
 }
 
 // AddExample notes an example with the given size of its source data and, unless it is negative, label.

@@ -54,6 +54,34 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
+func TestHistogramsOfWholeNumbersHaveNoGaps(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		from, to int
+		step     float64
+		want     []int64
+	}{
+		{"true and false", 0, 1, 1, []int64{1, 1}},
+		{"about zero", -2, 2, 1, []int64{1, 1, 1, 1, 1}},
+		{"one value", 7, 7, 1, []int64{1}},
+		{"in wide buckets", 1_000, 1_199, 1, []int64{20, 20, 20, 20, 20, 20, 20, 20, 20, 20}},
+		{"negative ones in wide buckets", -1_199, -1_000, 1, []int64{20, 20, 20, 20, 20, 20, 20, 20, 20, 20}},
+		{"halves", 0, 20, 0.5, []int64{2, 2, 2, 2, 2, 2, 2, 2, 2, 3}},
+	} {
+		var n dataset.Number
+		for i := test.from; i <= test.to; i++ {
+			n.Observe(float64(i) * test.step)
+		}
+		got := n.Histogram(10)
+		for i := range got {
+			if len(got) != len(test.want) || max(got[i]-test.want[i], test.want[i]-got[i]) > test.want[i]/5 {
+				t.Errorf("%s: %v, want about %v", test.name, got, test.want)
+				break
+			}
+		}
+	}
+}
+
 func TestColumnsNoteInTheStatisticsAtHand(t *testing.T) {
 	var train, test, direct dataset.Stats
 	var columns dataset.Columns

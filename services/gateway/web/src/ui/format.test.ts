@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { bytes, duration, metric, printable } from "./format";
-import { ticks } from "./ticks";
+import { binName, ticks } from "./ticks";
 
 describe("bytes", () => {
   it.each([
@@ -62,5 +62,15 @@ describe("ticks", () => {
     ["what is no number", [NaN], 4, 0, [0, 1]],
   ])("of %s", (_, values, wanted, smallest, want) => {
     expect(ticks(values, wanted, smallest)).toEqual(want);
+  });
+});
+
+describe("binName", () => {
+  it.each([
+    [0, 0, 8, 9, "0"],
+    [8, 0, 8, 9, "8"],
+    [1, 0, 40, 20, "2 to 4"],
+  ])("%s from %s to %s in %s bins is %s", (index, min, max, bins, want) => {
+    expect(binName(index, min, max, bins, String)).toBe(want);
   });
 });

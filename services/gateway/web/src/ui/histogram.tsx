@@ -2,6 +2,7 @@ import { Text } from "@mantine/core";
 import { useId } from "react";
 
 import { count } from "./format";
+import { binName } from "./ticks";
 
 const width = 280;
 const height = 96;
@@ -48,7 +49,7 @@ export function Histogram({ title, min, max, median, low, high, bins, text }: {
             width={round(step - 1.5)}
             height={round(bottom * 0.95 * (value / most))}
           >
-            <title>{`${text(min + ((max - min) * index) / bins.length)} to ${text(min + ((max - min) * (index + 1)) / bins.length)}: ${count(value)}`}</title>
+            <title>{`${binName(index, min, max, bins.length, text)}: ${count(value)}`}</title>
           </rect>
         ))}
         <line x1={x(median)} x2={x(median)} y1={0} y2={bottom} />

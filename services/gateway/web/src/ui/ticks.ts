@@ -17,3 +17,12 @@ export function ticks(values: number[], wanted: number, smallestStep = 0): numbe
   const last = Math.ceil(high / step);
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
 }
+
+/** What values a bin holds. Of whole numbers that are few, each has a bin of its own. */
+export function binName(index: number, min: number, max: number, bins: number, text: (value: number) => string): string {
+  if (bins === max - min + 1) {
+    return text(min + index);
+  }
+  const edge = (at: number) => text(min + ((max - min) * at) / bins);
+  return `${edge(index)} to ${edge(index + 1)}`;
+}
