@@ -71,7 +71,7 @@ function Versions({ list }: { list: Version[] }) {
               <Table.Td className="name">{printable(version.fileName)}</Table.Td>
               <Table.Td className="number">{bytes(version.sizeBytes)}</Table.Td>
               <Table.Td className="number">
-                {count(version.state === "READY" ? version.exampleCount : version.progress?.doneExamples)}
+                {count(version.state === "CONVERTING" ? version.progress?.doneExamples : version.exampleCount)}
               </Table.Td>
               <Table.Td>{time(version.createTime)}</Table.Td>
             </Table.Tr>
