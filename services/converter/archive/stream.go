@@ -102,7 +102,12 @@ func (s *entryStream) Read(p []byte) (int, error) {
 func (s *entryStream) end() error {
 	if s.inflate != nil {
 		var more [1]byte
-		if n, err := s.inflate.Read(more[:]); n != 0 || !errors.Is(err, io.EOF) {
+		n, err := s.inflate.Read(more[:])
+		switch {
+		case n == 0 && errors.Is(err, io.EOF):
+		case n == 0 && err != nil && !ended(err) && !errors.Is(err, inflate.ErrCorrupt):
+			return err
+		default:
 			return reject.NewFile(s.entry.Path, reject.CorruptEntry, "the entry's compressed data are damaged or longer than the directory says")
 		}
 	}

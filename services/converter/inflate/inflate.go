@@ -44,6 +44,7 @@ type Reader struct {
 	length int  // bytes that are still to be copied: of a stored block, or of a match
 	dist   int  // of the match
 	past   []byte
+	err    error // of Read, which goes on no further
 
 	lit  [litTable]uint32
 	dst  [distTable]uint32
@@ -70,15 +71,16 @@ func (r *Reader) Reset(src *bufio.Reader) { r.reset(nil, src) }
 
 func (r *Reader) reset(in []byte, src *bufio.Reader) {
 	r.in, r.at, r.src, r.bits, r.n = in, 0, src, 0, 0
-	r.state, r.last, r.length, r.past = between, false, 0, r.past[:0]
+	r.state, r.last, r.length, r.past, r.err = between, false, 0, r.past[:0], nil
 }
 
 // Read implements io.Reader. Long reads are faster.
 func (r *Reader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
+	if r.err != nil || len(p) == 0 {
+		return 0, r.err
 	}
 	n, err := r.read(p)
+	r.err = err
 	if err == io.EOF && n > 0 { //nolint:errorlint // read returns the bare one
 		err = nil
 	}

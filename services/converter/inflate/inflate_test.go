@@ -106,6 +106,22 @@ type sized struct {
 
 func (s sized) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), s.n)]) }
 
+// What is damaged behind the bytes that were asked for stays damaged, also where nothing but the end should follow.
+func TestErrorsStay(t *testing.T) {
+	packed := []byte{0, 3, 0, 0xfc, 0xff, 'a', 'b', 'c', 7} // a stored block, and a last one of a type that doesn't exist
+	var r Reader
+	r.Reset(bufio.NewReader(bytes.NewReader(packed)))
+	got := make([]byte, 3)
+	if n, err := r.Read(got); string(got[:n]) != "abc" || err != nil && !errors.Is(err, ErrCorrupt) {
+		t.Errorf("read %q: %v", got[:n], err)
+	}
+	for range 2 {
+		if n, err := r.Read(got); n != 0 || !errors.Is(err, ErrCorrupt) {
+			t.Errorf("read %d bytes more: %v", n, err)
+		}
+	}
+}
+
 func TestFailingSource(t *testing.T) {
 	failure := errors.New("the network is down")
 	packed := deflate(t, samples()["text"], 6)
