@@ -55,13 +55,6 @@ func TestReset(t *testing.T) {
 	}
 }
 
-func TestWriteBothDoesNotAllocate(t *testing.T) {
-	a, b, data := New(), New(), make([]byte, 4096)
-	if n := testing.AllocsPerRun(100, func() { WriteBoth(a, data, b, data) }); n > 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 func BenchmarkSHA256(b *testing.B) {
 	p, q := make([]byte, 256<<10), make([]byte, 256<<10)
 	b.Run("one_after_the_other", func(b *testing.B) {
