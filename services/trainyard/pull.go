@@ -41,7 +41,7 @@ func (c *pullCommand) Run(ctx context.Context) error {
 	model := &trainingv1.Model{}
 	if err := api.Get(ctx, "/v1/models/"+id(c.Model), nil, model); err != nil {
 		if client.Is(err, errorsv1.ErrorReason_RESOURCE_NOT_FOUND) && !strings.Contains(c.Model, "/") {
-			return fmt.Errorf("%w A converted dataset is pulled by its name, such as datasets/%s.", err, c.Model) //nolint:revive,staticcheck // It goes on from a sentence of the server's.
+			return fmt.Errorf("%w (a converted dataset is pulled by its name, such as datasets/%s)", err, c.Model)
 		}
 		return err
 	}
