@@ -16,7 +16,8 @@ export function Rejections({ version, statistics }: { version: Version; statisti
   return (
     <>
       <Text size="sm" mb="xs">
-        Left out: {statistics ? tallyInWords(statistics.leftOut ?? {}) : count(version.rejectedCount)}.
+        Left out: {statistics ? tallyInWords(statistics.leftOut ?? {}) : count(version.rejectedCount)}
+        {version.state === "FAILED" && ", until the conversion was given up"}.
       </Text>
       {query.error && ended && (
         <ErrorNote title="Can't show the list" error={query.error} onRetry={() => void query.refetch()} />
