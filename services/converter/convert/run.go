@@ -79,7 +79,7 @@ type ShardResult struct {
 
 const (
 	readsInFlight = 8         // chunks fetched at once
-	putsInFlight  = 8         // shards handed over at once: as many as a task of a gigabyte has
+	putsInFlight  = 16        // shards handed over at once: as many as a task of two gigabytes has
 	flushBytes    = 128 << 10 // of a worker's buffer: small enough to be hashed and written while it is in the cache
 	keepBytes     = 2 << 20   // a worker's buffer that a large record has made larger than this is given back
 	hashBytes     = 8         // of a hash in ShardResult.Hashes
@@ -251,11 +251,12 @@ func (r *runner) finish(ctx context.Context) (*TaskResult, error) {
 				return err
 			}
 			result.Shards[i] = ShardResult{Shard: s.shard, Stats: s.stats, Hashes: s.hashes, Files: s.files, Rows: s.rows, Annotations: s.annotations}
-			err := r.Sink.Put(ctx, MetadataFile{Name: s.shard.Name, Bytes: s.shard.Bytes, SHA256: s.shard.SHA256}, s.path)
-			if err != nil || s.indexPath == "" {
-				return err
+			if s.indexPath != "" {
+				if err := r.Sink.Put(ctx, s.shard.Index, s.indexPath); err != nil {
+					return err
+				}
 			}
-			return r.Sink.Put(ctx, s.shard.Index, s.indexPath)
+			return r.Sink.Put(ctx, MetadataFile{Name: s.shard.Name, Bytes: s.shard.Bytes, SHA256: s.shard.SHA256}, s.path)
 		})
 	}
 	if err := group.Wait(); err != nil {
