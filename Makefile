@@ -82,6 +82,10 @@ bench-peers: ## Images in a zip, against TensorFlow, tfrecord, webdataset, mosai
 	cd services && go build -o ../bin/convert-local ./converter/cmd/convert-local
 	$(bench_dir) .venv-bench/bin/python services/converter/bench/peers.py bin/convert-local
 
+.PHONY: bench-memory
+bench-memory: ## Peak memory of converting 20 GB (BENCH_GB) of images by ranges; needs 45 GB of disk in BENCH_DIR or the system's folder
+	cd services && TMPDIR=$${BENCH_DIR:-$${TMPDIR:-/tmp}} go test ./converter/convert -run '^$$' -bench '^BenchmarkMemory$$' -benchtime 1x -timeout 60m
+
 .PHONY: bench-tfrecord
 bench-tfrecord: ## Writing and reading TFRecords in memory
 	cd services && go test ./converter/tfrecord -run '^$$' -bench . -benchtime 2s
