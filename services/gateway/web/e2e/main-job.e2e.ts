@@ -55,7 +55,7 @@ it("brings a file from the disk to a downloaded model, live and without a reload
   expect(await waitForState(page, ["READY", "FAILED"], 10 * minute)).toBe("READY");
   expect(requests.filter((request) => request === `GET /v1/${version}`).length).toBe(asked);
   expect(statesBySSE<Version>(events, version).at(-1)).toBe("READY");
-  expect(await page.getByRole("table", { name: "Examples of each class" }).getByRole("row").count()).toBeGreaterThan(1);
+  await expect.poll(() => page.getByRole("table", { name: "Examples of each class" }).getByRole("row").count()).toBeGreaterThan(1);
 
   // Examples read back from the shards, of all and of one class.
   const examples = page.getByRole("region", { name: "Examples", exact: true });
