@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-
 	"github.com/cenkalti/backoff/v5"
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
