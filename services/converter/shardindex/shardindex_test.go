@@ -135,9 +135,6 @@ func TestListsHoldTheRecordsOfEachLabel(t *testing.T) {
 
 // Lists that don't fit into memory together are put in order bit by bit, one that doesn't fit alone goes through.
 func TestListsLargerThanMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("writes some 20 MB")
-	}
 	records := make([]record, 1_500_000)
 	for i := range records {
 		label := int32(0) // Its list has about 6 MB.
