@@ -288,7 +288,11 @@ export interface paths {
         /** Lists the base datasets. */
         get: operations["CatalogService_ListBaseDatasets"];
         put?: never;
-        post?: never;
+        /**
+         * Makes a base dataset of a READY dataset version, for the caller's project. With a location on a file system, the version's files must
+         *     have been copied there (`trainyard base publish` does both); jobs check it by its manifest.
+         */
+        post: operations["CatalogService_PublishBaseDataset"];
         delete?: never;
         options?: never;
         head?: never;
@@ -306,7 +310,8 @@ export interface paths {
         get: operations["CatalogService_GetBaseDataset"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Takes a published base dataset out of the list. Its bytes stay, and jobs that have it go on. */
+        delete: operations["CatalogService_DeleteBaseDataset"];
         options?: never;
         head?: never;
         patch?: never;
@@ -363,6 +368,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/sweeps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the project's sweeps, newest first, without their trials. */
+        get: operations["SweepService_ListSweeps"];
+        put?: never;
+        /** Makes a sweep; its trials start by themselves. One request_id never makes two. */
+        post: operations["SweepService_CreateSweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sweeps/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives one sweep with its trials. */
+        get: operations["SweepService_GetSweep"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sweeps/{name}:stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts no more trials and stops those that run. Safe to repeat. */
+        post: operations["SweepService_StopSweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/trainingJobs": {
         parameters: {
             query?: never;
@@ -375,6 +432,74 @@ export interface paths {
         put?: never;
         /** Makes a job and has SageMaker run it. One request_id never starts two jobs. */
         post: operations["TrainingService_CreateTrainingJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/trainingJobs:preflight": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tells what would go wrong with a job, without making it and free of charge. */
+        post: operations["TrainingService_PreflightTrainingJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/trainingJobs:estimate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tells what a job would take in time and money, for each way its data can be read. */
+        post: operations["TrainingService_EstimateTrainingJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/trainingJobs:compareRegions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lists what differs for this installation, and for a job if one is given, between two regions or partitions. */
+        post: operations["TrainingService_CompareRegions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/trainingUsage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells what the project has used of its quotas this month. */
+        get: operations["TrainingService_GetTrainingUsage"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -916,7 +1041,7 @@ export interface components {
          *     google.rpc.ErrorInfo.reason (domain "trainyard.dev"); scripts may branch on it, texts may change.
          * @enum {string}
          */
-        "trainyard.errors.v1.ErrorReason": "ERROR_REASON_UNSPECIFIED" | "FIELD_INVALID" | "PARAMETER_UNKNOWN" | "PARAMETER_INVALID" | "PAGE_TOKEN_INVALID" | "CREDENTIALS_INVALID" | "PERMISSION_MISSING" | "RESOURCE_NOT_FOUND" | "RESOURCE_EXISTS" | "WRONG_STATE" | "FENCE_STALE" | "LEASE_HELD" | "QUOTA_EXCEEDED" | "UPLOAD_INCOMPLETE" | "SOURCE_MISMATCH" | "NOT_AN_ARCHIVE" | "ARCHIVE_EMPTY" | "ARCHIVE_CORRUPT" | "ARCHIVE_UNSAFE" | "FORMAT_UNKNOWN" | "TOO_FEW_CLASSES" | "TOO_MANY_BAD_FILES" | "LIMIT_EXCEEDED" | "CONVERTER_CRASHED" | "TRAINER_FAILED" | "TRAINING_SERVICE_FAILED" | "INTERNAL_ERROR" | "DEPENDENCY_UNAVAILABLE" | "WATCHER_TOO_SLOW";
+        "trainyard.errors.v1.ErrorReason": "ERROR_REASON_UNSPECIFIED" | "FIELD_INVALID" | "PARAMETER_UNKNOWN" | "PARAMETER_INVALID" | "PAGE_TOKEN_INVALID" | "CREDENTIALS_INVALID" | "PERMISSION_MISSING" | "RESOURCE_NOT_FOUND" | "RESOURCE_EXISTS" | "WRONG_STATE" | "FENCE_STALE" | "LEASE_HELD" | "QUOTA_EXCEEDED" | "UPLOAD_INCOMPLETE" | "SOURCE_MISMATCH" | "NOT_AN_ARCHIVE" | "ARCHIVE_EMPTY" | "ARCHIVE_CORRUPT" | "ARCHIVE_UNSAFE" | "FORMAT_UNKNOWN" | "TOO_FEW_CLASSES" | "TOO_MANY_BAD_FILES" | "LIMIT_EXCEEDED" | "CONVERTER_CRASHED" | "TRAINER_FAILED" | "TRAINING_SERVICE_FAILED" | "INTERNAL_ERROR" | "DEPENDENCY_UNAVAILABLE" | "WATCHER_TOO_SLOW" | "PREFLIGHT_FAILED" | "OUT_OF_MEMORY" | "CAPACITY_UNAVAILABLE" | "DATA_DOWNLOAD_FAILED" | "FILE_SYSTEM_FAILED" | "IMAGE_UNAVAILABLE" | "ACCESS_DENIED" | "ACCOUNT_LIMIT_EXCEEDED" | "SPOT_UNAVAILABLE" | "SAGEMAKER_INTERNAL_ERROR";
         /** @description A failure that a resource carries, as shown to the user. */
         "trainyard.errors.v1.Failure": {
             /** @description What happened, what was expected and how to mend it. */
@@ -1260,8 +1385,17 @@ export interface components {
             /** @description Where to go on; the same cursor as before when there was nothing new. */
             nextCursor?: string;
         };
-        /** @description A large dataset of the operator's that jobs train on together with the user's data. */
+        /** @description A large dataset that jobs train on together with the user's data: the operator's, or published from a dataset version. */
         "trainyard.training.v1.BaseDataset": {
+            /** @description Always READ_ONLY. */
+            accessMode?: components["schemas"]["trainyard.training.v1.BaseDataset.AccessMode"];
+            /**
+             * Format: date-time
+             * @description When it was published; absent for the operator's.
+             */
+            createTime?: string;
+            /** @description The version it was published from. */
+            datasetVersion?: string;
             /** @description What it holds. */
             description?: string;
             /** @description A title for people. */
@@ -1271,18 +1405,116 @@ export interface components {
              * @description Examples in it; 0 when the operator didn't say.
              */
             exampleCount?: number;
+            /** @description Its features with their TensorFlow Datasets classes, such as `image`: `Image`; empty when the operator didn't say. */
+            features?: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int32
+             * @description Its files; 0 when the operator didn't say.
+             */
+            fileCount?: number;
             /** @description Its labels, joined to the user's by name. */
             labels?: string[];
+            /** @description Everywhere it lies. A job takes the first location of its region whose file system works there. */
+            locations?: components["schemas"]["trainyard.training.v1.BaseDatasetLocation"][];
+            /** @description SHA-256 of its manifest.json, hex, by which jobs check it; empty when it has none. */
+            manifestSha256?: string;
+            /**
+             * Format: double
+             * @description The share of each batch that comes from base datasets, unless the job's parameters say otherwise; 0 means the recipe's.
+             */
+            mixRatio?: number;
             /** @description Resource name, `baseDatasets/{base}`. */
             name?: string;
-            /** @description Where its bytes lie. */
+            /**
+             * Format: int64
+             * @description Its bytes; 0 when the operator didn't say.
+             */
+            sizeBytes?: string;
+            /** @description Where jobs of this installation read it. */
             storage?: components["schemas"]["trainyard.training.v1.BaseDataset.Storage"];
         };
+        /**
+         * @description How jobs may use it.
+         * @enum {string}
+         */
+        "trainyard.training.v1.BaseDataset.AccessMode": "ACCESS_MODE_UNSPECIFIED" | "READ_ONLY";
         /**
          * @description Where its bytes lie.
          * @enum {string}
          */
         "trainyard.training.v1.BaseDataset.Storage": "STORAGE_UNSPECIFIED" | "S3" | "EFS" | "FSX_LUSTRE";
+        /** @description Where a base dataset lies. The storage says which fields belong to it. */
+        "trainyard.training.v1.BaseDatasetLocation": {
+            /** @description `fs-…`, with EFS or FSX_LUSTRE. */
+            fileSystemId?: string;
+            /** @description A Lustre file system's MountName. */
+            mountName?: string;
+            /** @description The directory, from the file system's root. */
+            path?: string;
+            /** @description The region; empty means the installation's. */
+            region?: string;
+            /** @description The kind of storage. */
+            storage?: components["schemas"]["trainyard.training.v1.BaseDataset.Storage"];
+            /** @description `s3://bucket/prefix/`, with S3. */
+            uri?: string;
+        };
+        /** @description The result of one preflight check. */
+        "trainyard.training.v1.CheckResult": {
+            /** @description The check's name, by which it is overridden, such as `s3-route`. */
+            check?: string;
+            /** @description How to mend it, for people. */
+            mend?: string;
+            /** @description Whether a failure was overridden for this job. */
+            overridden?: boolean;
+            /** @description The error that it prevents, word for word as AWS says it. */
+            prevents?: string;
+            /**
+             * Format: double
+             * @description How long the check took.
+             */
+            seconds?: number;
+            /** @description What was seen: ids, ports, routes. */
+            seen?: string;
+            /** @description Lines for the AWS command line or Terraform that mend it. */
+            snippet?: string;
+            /** @description How it ended. */
+            status?: components["schemas"]["trainyard.training.v1.CheckResult.Status"];
+            /** @description What it looks at, for people. */
+            title?: string;
+        };
+        /**
+         * @description How a check ended.
+         * @enum {string}
+         */
+        "trainyard.training.v1.CheckResult.Status": "STATUS_UNSPECIFIED" | "PASS" | "WARN" | "FAIL" | "SKIPPED";
+        /** @description Response of CompareRegions. */
+        "trainyard.training.v1.CompareRegionsResponse": {
+            /** @description What differs, the blocking ones first. */
+            differences?: components["schemas"]["trainyard.training.v1.RegionDifference"][];
+        };
+        /** @description A training program of one's own, in an image of an allowed registry. It gets the channels of the job by SageMaker's container contract. */
+        "trainyard.training.v1.CustomImage": {
+            /** @description The program's arguments. */
+            arguments?: string[];
+            /** @description Instead of the image's entry point. */
+            entrypoint?: string[];
+            /** @description Environment variables. */
+            environment?: {
+                [key: string]: string;
+            };
+            /** @description What the program finds in hyperparameters.json. */
+            hyperparameters?: {
+                [key: string]: string;
+            };
+            /** @description The image's URI. */
+            image?: string;
+            /** @description How metrics are read from the log. */
+            metricDefinitions?: components["schemas"]["trainyard.training.v1.MetricDefinition"][];
+        };
+        /** @description Response of DeleteBaseDataset. */
+        "trainyard.training.v1.DeleteBaseDatasetResponse": Record<string, never>;
         /** @description Response of DownloadModel. */
         "trainyard.training.v1.DownloadModelResponse": {
             /**
@@ -1299,6 +1531,261 @@ export interface components {
             sizeBytes?: string;
             /** @description GET model.tar.gz here; ranges are allowed. */
             url?: string;
+        };
+        /** @description What one way of reading the data takes. */
+        "trainyard.training.v1.Estimate": {
+            /** @description Where the base datasets lie. */
+            baseStorage?: components["schemas"]["trainyard.training.v1.BaseDataset.Storage"];
+            /**
+             * Format: double
+             * @description Seconds that would be billed, times instances.
+             */
+            billedSeconds?: number;
+            /**
+             * Format: double
+             * @description From so many jobs a month on this way is cheaper than the cheapest without a file system; 0 when never or not asked.
+             */
+            breakEvenJobsPerMonth?: number;
+            /** @description Whether it is the cheapest of those possible. */
+            cheapest?: boolean;
+            /** @description Whether it is how the job as given would run. */
+            chosen?: boolean;
+            /**
+             * Format: double
+             * @description Money for the machines.
+             */
+            computeCost?: number;
+            /** @description The currency of all money here. */
+            currency?: string;
+            /**
+             * Format: double
+             * @description Expected seconds of copying data.
+             */
+            downloadSeconds?: number;
+            /** @description Whether it is the fastest of those possible. */
+            fastest?: boolean;
+            /** @description Why it is not possible here; empty when it is. */
+            impossible?: string;
+            /** @description How the user's data is read, such as FILE. */
+            inputMode?: components["schemas"]["trainyard.training.v1.InputMode"];
+            /**
+             * Format: int32
+             * @description How many.
+             */
+            instanceCount?: number;
+            /** @description The machine. */
+            instanceType?: string;
+            /**
+             * Format: double
+             * @description Expected seconds of waiting for a machine.
+             */
+            queueSeconds?: number;
+            /**
+             * Format: double
+             * @description Money for the storage of a month that this way needs beyond S3.
+             */
+            storageCostPerMonth?: number;
+            /**
+             * Format: double
+             * @description compute_cost and this job's share of the storage.
+             */
+            totalCost?: number;
+            /**
+             * Format: double
+             * @description Their sum.
+             */
+            totalSeconds?: number;
+            /**
+             * Format: double
+             * @description Expected seconds of training.
+             */
+            trainSeconds?: number;
+            /**
+             * Format: double
+             * @description Expected seconds of saving the model.
+             */
+            uploadSeconds?: number;
+        };
+        /** @description Response of EstimateTrainingJob. */
+        "trainyard.training.v1.EstimateTrainingJobResponse": {
+            /** @description What was assumed: prices, throughputs, past jobs. */
+            assumptions?: string[];
+            /**
+             * Format: int64
+             * @description Bytes of the base datasets.
+             */
+            baseBytes?: string;
+            /**
+             * Format: int64
+             * @description Bytes of the user's data that the job reads.
+             */
+            datasetBytes?: string;
+            /** @description Each way, the one of the job as given first. */
+            estimates?: components["schemas"]["trainyard.training.v1.Estimate"][];
+        };
+        /** @description Response of GetTrainingUsage. A limit of 0 means that there is none. */
+        "trainyard.training.v1.GetTrainingUsageResponse": {
+            /**
+             * Format: int32
+             * @description Jobs that have not ended.
+             */
+            concurrentJobs?: number;
+            /**
+             * Format: double
+             * @description Money billed this month.
+             */
+            cost?: number;
+            /** @description The currency of the money. */
+            currency?: string;
+            /**
+             * Format: double
+             * @description Hours of instances billed this month (UTC), with what goes on reckoned up to now.
+             */
+            instanceHours?: number;
+            /**
+             * Format: int32
+             * @description At most so many.
+             */
+            maxConcurrentJobs?: number;
+            /**
+             * Format: double
+             * @description At most so much a month.
+             */
+            maxCost?: number;
+            /**
+             * Format: double
+             * @description At most so many a month.
+             */
+            maxInstanceHours?: number;
+            /**
+             * Format: date-time
+             * @description When the month ends.
+             */
+            resetTime?: string;
+        };
+        /**
+         * @description How a channel's bytes reach the training program.
+         * @enum {string}
+         */
+        "trainyard.training.v1.InputMode": "INPUT_MODE_UNSPECIFIED" | "FILE" | "FAST_FILE" | "PIPE";
+        /** @description Where a job's time and money went, by its real transitions. */
+        "trainyard.training.v1.Ledger": {
+            /** @description The attempts, in order. */
+            attempts?: components["schemas"]["trainyard.training.v1.Ledger.Attempt"][];
+            /** @description Whether the billed seconds are SageMaker's own, or reckoned from the transitions. */
+            billedBySagemaker?: boolean;
+            /**
+             * Format: int64
+             * @description Seconds that are billed, times instances.
+             */
+            billedSeconds?: string;
+            /**
+             * Format: double
+             * @description What was billed.
+             */
+            cost?: number;
+            /** @description The currency of all money here, such as USD. */
+            currency?: string;
+            /**
+             * Format: double
+             * @description Seconds of copying data to the machine.
+             */
+            downloadSeconds?: number;
+            /**
+             * Format: double
+             * @description The share of the billed seconds that went into downloading.
+             */
+            downloadShare?: number;
+            /**
+             * Format: double
+             * @description Price of an instance's hour; 0 when the installation has none for this type.
+             */
+            hourlyPrice?: number;
+            /**
+             * Format: double
+             * @description Seconds in other statuses.
+             */
+            otherSeconds?: number;
+            /**
+             * Format: double
+             * @description Seconds of waiting for a machine, over all attempts.
+             */
+            queueSeconds?: number;
+            /**
+             * Format: double
+             * @description What a spot instance saved against the same seconds on demand.
+             */
+            spotSaving?: number;
+            /**
+             * Format: double
+             * @description From the first transition to the last: the sum of the five before.
+             */
+            totalSeconds?: number;
+            /**
+             * Format: double
+             * @description Seconds of training.
+             */
+            trainSeconds?: number;
+            /**
+             * Format: double
+             * @description Seconds of saving the model.
+             */
+            uploadSeconds?: number;
+            /**
+             * Format: double
+             * @description Of which for the warm pool.
+             */
+            warmPoolCost?: number;
+            /**
+             * Format: int64
+             * @description Seconds a warm pool was kept after the job, times instances.
+             */
+            warmPoolSeconds?: string;
+        };
+        /** @description One start of the job: spot instances and retries begin anew. */
+        "trainyard.training.v1.Ledger.Attempt": {
+            /**
+             * Format: double
+             * @description Seconds of copying data to the machine.
+             */
+            downloadSeconds?: number;
+            /**
+             * Format: date-time
+             * @description When it ended; absent while it goes on.
+             */
+            endTime?: string;
+            /** @description Whether it was interrupted and began again. */
+            interrupted?: boolean;
+            /**
+             * Format: int32
+             * @description From 1.
+             */
+            number?: number;
+            /**
+             * Format: double
+             * @description Seconds in statuses that are none of these.
+             */
+            otherSeconds?: number;
+            /**
+             * Format: double
+             * @description Seconds of waiting for a machine.
+             */
+            queueSeconds?: number;
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            startTime?: string;
+            /**
+             * Format: double
+             * @description Seconds of training.
+             */
+            trainSeconds?: number;
+            /**
+             * Format: double
+             * @description Seconds of saving the model.
+             */
+            uploadSeconds?: number;
         };
         /** @description What a model was made of. */
         "trainyard.training.v1.Lineage": {
@@ -1338,6 +1825,13 @@ export interface components {
             /** @description The page. */
             recipes?: components["schemas"]["trainyard.training.v1.Recipe"][];
         };
+        /** @description Response of ListSweeps. */
+        "trainyard.training.v1.ListSweepsResponse": {
+            /** @description For the next page; empty at the end. */
+            nextPageToken?: string;
+            /** @description The page. */
+            sweeps?: components["schemas"]["trainyard.training.v1.Sweep"][];
+        };
         /** @description Response of ListTrainingJobLogs. */
         "trainyard.training.v1.ListTrainingJobLogsResponse": {
             /** @description The page. */
@@ -1370,6 +1864,13 @@ export interface components {
              * @description When it was printed.
              */
             time?: string;
+        };
+        /** @description How a metric is read from log lines. */
+        "trainyard.training.v1.MetricDefinition": {
+            /** @description The metric's name, such as `validation:accuracy`. */
+            name?: string;
+            /** @description A regular expression whose group 1 is the value. */
+            regex?: string;
         };
         /** @description A metric's value at a moment. */
         "trainyard.training.v1.MetricPoint": {
@@ -1472,6 +1973,15 @@ export interface components {
              */
             startTime?: string;
         };
+        /** @description Response of PreflightTrainingJob. */
+        "trainyard.training.v1.PreflightTrainingJobResponse": {
+            /** @description All checks, failures first. */
+            checks?: components["schemas"]["trainyard.training.v1.CheckResult"][];
+            /** @description What was chosen for it and why. */
+            notes?: string[];
+            /** @description Whether CreateTrainingJob would make the job. */
+            passed?: boolean;
+        };
         /** @description A way to train, with its parameters as data. */
         "trainyard.training.v1.Recipe": {
             /** @description Used where a job names no instance type. */
@@ -1480,6 +1990,10 @@ export interface components {
             description?: string;
             /** @description A title for people. */
             displayName?: string;
+            /** @description Whether its program trains on several instances together. */
+            distributed?: boolean;
+            /** @description How its program can read data: `FILE`, `FAST_FILE`, `PIPE`. */
+            inputModes?: string[];
             /** @description The metrics it prints. */
             metrics?: string[];
             /** @description Resource name, `recipes/{recipe}`. */
@@ -1489,8 +2003,36 @@ export interface components {
             /** @description Its parameters, in the order a form should show them. */
             parameters?: components["schemas"]["trainyard.training.v1.Parameter"][];
         };
-        /** @description The machine a job runs on. Zero values mean the recipe's defaults. */
+        /** @description A difference between two regions. */
+        "trainyard.training.v1.RegionDifference": {
+            /** @description Whether a job fails there unless it is changed. */
+            blocking?: boolean;
+            /** @description What to change; empty when the suite does it by itself. */
+            change?: string;
+            /** @description In the first region. */
+            here?: string;
+            /** @description What differs, such as `file system: FSx for Lustre` or `training image`. */
+            subject?: string;
+            /** @description In the second region. */
+            there?: string;
+        };
+        /** @description Where a job reads a base dataset. */
+        "trainyard.training.v1.ResolvedBaseDataset": {
+            /** @description `baseDatasets/{base}`. */
+            baseDataset?: string;
+            /** @description Where it is read. */
+            location?: components["schemas"]["trainyard.training.v1.BaseDatasetLocation"];
+            /** @description SHA-256 of its manifest.json that the job is pinned to, hex; empty when the base dataset has none. */
+            manifestSha256?: string;
+        };
+        /** @description The machine a job runs on. Zero values mean the defaults of recipe and installation. */
         "trainyard.training.v1.Resources": {
+            /** @description How several instances share the data. */
+            distribution?: components["schemas"]["trainyard.training.v1.Resources.Distribution"];
+            /** @description Encrypt the traffic between several instances. */
+            encryptTraffic?: boolean;
+            /** @description Run within the installation's VPC even if no base dataset needs it. */
+            inVpc?: boolean;
             /**
              * Format: int32
              * @description How many.
@@ -1500,17 +2042,166 @@ export interface components {
             instanceType?: string;
             /**
              * Format: int32
-             * @description The job is stopped after this many seconds; at most 28 days.
+             * @description Keep the machine this many seconds for the next job of the same kind (a warm pool). It is billed, and not to be had with spot.
+             */
+            keepAliveSeconds?: number;
+            /**
+             * Format: int32
+             * @description Begin again this many times after an internal error of SageMaker's.
+             */
+            maxRetries?: number;
+            /**
+             * Format: int32
+             * @description The job is stopped after this many seconds of training, over all attempts; at most 28 days.
              */
             maxRuntimeSeconds?: number;
+            /**
+             * Format: int32
+             * @description With spot: wait and train no longer than this many seconds in all; 0 means twice max_runtime_seconds, up to 28 days.
+             */
+            maxWaitSeconds?: number;
+            /** @description No network for the training program. */
+            networkIsolation?: boolean;
+            /** @description Key of KMS for the model; empty means the installation's. */
+            outputKmsKey?: string;
+            /** @description Use spot instances: cheaper, may be interrupted, and then go on from the last checkpoint. */
+            spot?: boolean;
+            /** @description Key of KMS for the disk; empty means the installation's. */
+            volumeKmsKey?: string;
             /**
              * Format: int32
              * @description Disk in GB.
              */
             volumeSizeGb?: number;
         };
+        /**
+         * @description How several instances share the data of a channel.
+         * @enum {string}
+         */
+        "trainyard.training.v1.Resources.Distribution": "DISTRIBUTION_UNSPECIFIED" | "FULL_COPY" | "SHARDED";
+        /** @description A sweep. */
+        "trainyard.training.v1.Sweep": {
+            /** @description The best trial's job so far, `trainingJobs/{job}`. */
+            readonly bestTrainingJob?: string;
+            /**
+             * Format: double
+             * @description Its value of the objective.
+             */
+            readonly bestValue?: number;
+            /**
+             * Format: int64
+             * @description Seconds billed over all trials.
+             */
+            readonly billedSeconds?: string;
+            /**
+             * Format: double
+             * @description Money billed over all trials.
+             */
+            readonly cost?: number;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            readonly createTime?: string;
+            /** @description The currency of the money. */
+            readonly currency?: string;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            readonly endTime?: string;
+            /**
+             * Format: int32
+             * @description How many have ended.
+             */
+            readonly endedTrialCount?: number;
+            /** @description Why it FAILED, or why its trials wait, such as for a quota. */
+            readonly failure?: components["schemas"]["trainyard.errors.v1.Failure"];
+            /** @description Which value is best. */
+            goal?: components["schemas"]["trainyard.training.v1.Sweep.Goal"];
+            /**
+             * Format: int32
+             * @description The sweep ends as FAILED when more trials than this have failed; 0 means 3, or all of fewer trials.
+             */
+            maxFailedTrials?: number;
+            /**
+             * Format: int32
+             * @description At most this many trials; 0 means the whole grid, or 20 by chance.
+             */
+            maxTrials?: number;
+            /** @description Resource name, `sweeps/{sweep}`. */
+            readonly name?: string;
+            /** @description The metric to find the best by; empty means the recipe's objective. */
+            objectiveMetric?: string;
+            /**
+             * Format: int32
+             * @description So many run at a time; 0 means 2.
+             */
+            parallelTrials?: number;
+            /** @description What differs, by the name of the parameter. */
+            parameters?: {
+                [key: string]: components["schemas"]["trainyard.training.v1.SweepRange"];
+            };
+            /**
+             * Format: int64
+             * @description Starting point of chance, so that the same sweep draws the same trials.
+             */
+            seed?: string;
+            /** @description Where it stands. */
+            readonly state?: components["schemas"]["trainyard.training.v1.Sweep.State"];
+            /** @description How trials are chosen. */
+            strategy?: components["schemas"]["trainyard.training.v1.Sweep.Strategy"];
+            /** @description What all trials have in common. Its dataset version is pinned when the sweep is made. */
+            trainingJob?: components["schemas"]["trainyard.training.v1.TrainingJob"];
+            /**
+             * Format: int32
+             * @description How many trials it has in all.
+             */
+            readonly trialCount?: number;
+            /** @description The trials in the order they are started; in lists left out. */
+            readonly trials?: components["schemas"]["trainyard.training.v1.Trial"][];
+        };
+        /**
+         * @description Which value of the objective is best.
+         * @enum {string}
+         */
+        "trainyard.training.v1.Sweep.Goal": "GOAL_UNSPECIFIED" | "MAXIMIZE" | "MINIMIZE";
+        /**
+         * @description Where a sweep stands.
+         * @enum {string}
+         */
+        "trainyard.training.v1.Sweep.State": "STATE_UNSPECIFIED" | "RUNNING" | "STOPPING" | "SUCCEEDED" | "FAILED" | "STOPPED";
+        /**
+         * @description How trials are chosen.
+         * @enum {string}
+         */
+        "trainyard.training.v1.Sweep.Strategy": "STRATEGY_UNSPECIFIED" | "GRID" | "RANDOM";
+        /** @description The values that a parameter takes: a list, or a range of numbers. */
+        "trainyard.training.v1.SweepRange": {
+            /** @description Spread by powers rather than evenly, as learning rates ask for. */
+            logarithmic?: boolean;
+            /**
+             * Format: double
+             * @description The greatest value of a range.
+             */
+            maximum?: number;
+            /**
+             * Format: double
+             * @description The least value of a range.
+             */
+            minimum?: number;
+            /**
+             * Format: int32
+             * @description On a grid, so many values from minimum to maximum; 0 means 3.
+             */
+            steps?: number;
+            /** @description The values themselves. */
+            values?: unknown[];
+        };
         /** @description A training job. */
         "trainyard.training.v1.TrainingJob": {
+            /** @description More dataset versions whose train splits are trained on as well, joined by the names of the classes. Pinned as dataset_version is. */
+            additionalDatasetVersions?: string[];
             /** @description Base datasets to train on as well, `baseDatasets/{base}`. */
             baseDatasets?: string[];
             /**
@@ -1523,9 +2214,11 @@ export interface components {
              * @description When it was made.
              */
             readonly createTime?: string;
+            /** @description A training program of one's own, instead of a recipe. */
+            customImage?: components["schemas"]["trainyard.training.v1.CustomImage"];
             /**
              * @description The dataset version, `datasets/{d}/versions/{n}`. A dataset alone means its newest READY version; it is pinned
-             *     when the job is made.
+             *     when the job is made. It gives the classes and what is validated on.
              */
             datasetVersion?: string;
             /**
@@ -1533,8 +2226,21 @@ export interface components {
              * @description When it ended.
              */
             readonly endTime?: string;
+            /** @description What was expected of it when it was made, to stand beside the ledger. */
+            readonly estimate?: components["schemas"]["trainyard.training.v1.Estimate"];
             /** @description Why it FAILED. */
             readonly failure?: components["schemas"]["trainyard.errors.v1.Failure"];
+            /** @description The training image. */
+            readonly image?: string;
+            /**
+             * @description How each channel is read, by its name: `train`, `validation`, `labels`, `version-2` and up for additional versions, or a base
+             *     dataset's id. What is left out is chosen by size and epochs; the answer holds all of them. Channels on file systems have none.
+             */
+            inputModes?: {
+                [key: string]: components["schemas"]["trainyard.training.v1.InputMode"];
+            };
+            /** @description Where time and money went. */
+            readonly ledger?: components["schemas"]["trainyard.training.v1.Ledger"];
             /** @description The newest value of each metric, such as `validation:accuracy`. */
             readonly metrics?: {
                 [key: string]: number;
@@ -1543,16 +2249,28 @@ export interface components {
             readonly model?: string;
             /** @description Resource name, `trainingJobs/{job}`. */
             readonly name?: string;
+            /** @description What was chosen for it and why, such as EFS where FSx for Lustre isn't supported. */
+            readonly notes?: string[];
+            /** @description Preflight checks whose failure doesn't keep the job from being made, by name. It is recorded here. */
+            overrideChecks?: string[];
             /** @description Parameters by name; what is left out has the recipe's default. The answer holds all of them. */
             parameters?: {
                 [key: string]: unknown;
             };
             /** @description Where the time went, in order. */
             readonly phases?: components["schemas"]["trainyard.training.v1.Phase"][];
-            /** @description The recipe, `recipes/{recipe}`. */
+            /** @description What preflight found when the job was made. */
+            readonly preflight?: components["schemas"]["trainyard.training.v1.CheckResult"][];
+            /** @description The recipe, `recipes/{recipe}`. Empty with an image of one's own. */
             recipe?: string;
+            /** @description The region it runs in. */
+            readonly region?: string;
+            /** @description Where each base dataset is read, in the order of base_datasets. */
+            readonly resolvedBaseDatasets?: components["schemas"]["trainyard.training.v1.ResolvedBaseDataset"][];
             /** @description The machine. */
             resources?: components["schemas"]["trainyard.training.v1.Resources"];
+            /** @description Go on from the checkpoints of this job, `trainingJobs/{job}`: a stopped or failed one of the same recipe. */
+            resumeFrom?: string;
             /** @description SageMaker's name of it. */
             readonly sagemakerJobName?: string;
             /** @description SageMaker's own secondary status, such as `Downloading`. */
@@ -1564,6 +2282,12 @@ export interface components {
             readonly startTime?: string;
             /** @description Where it stands. */
             readonly state?: components["schemas"]["trainyard.training.v1.TrainingJob.State"];
+            /** @description The sweep it is a trial of, `sweeps/{sweep}`. */
+            readonly sweep?: string;
+            /** @description Tags of one's own on the SageMaker job, for the bill. */
+            tags?: {
+                [key: string]: string;
+            };
             /**
              * Format: date-time
              * @description When it last changed.
@@ -1575,6 +2299,36 @@ export interface components {
          * @enum {string}
          */
         "trainyard.training.v1.TrainingJob.State": "STATE_UNSPECIFIED" | "QUEUED" | "RUNNING" | "STOPPING" | "SUCCEEDED" | "FAILED" | "STOPPED";
+        /** @description One job of a sweep. */
+        "trainyard.training.v1.Trial": {
+            /**
+             * Format: int64
+             * @description Seconds billed.
+             */
+            billedSeconds?: string;
+            /** @description Why it failed. */
+            failure?: components["schemas"]["trainyard.errors.v1.Failure"];
+            /** @description Whether the job has told a value. */
+            hasValue?: boolean;
+            /**
+             * Format: int32
+             * @description From 1.
+             */
+            number?: number;
+            /** @description The parameters that differ. */
+            parameters?: {
+                [key: string]: unknown;
+            };
+            /** @description Where the job stands. */
+            state?: components["schemas"]["trainyard.training.v1.TrainingJob.State"];
+            /** @description The job, `trainingJobs/{job}`; empty until it is started. */
+            trainingJob?: string;
+            /**
+             * Format: double
+             * @description The newest value of the objective.
+             */
+            value?: number;
+        };
     };
     responses: never;
     parameters: never;
@@ -2277,6 +3031,55 @@ export interface operations {
             };
         };
     };
+    CatalogService_PublishBaseDataset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The id: 1 to 63 of a-z0-9-, begins with a letter, doesn't end in -. */
+                    baseDatasetId?: string;
+                    /** @description The READY version, `datasets/{d}/versions/{n}`; a dataset alone means its newest READY one. */
+                    datasetVersion?: string;
+                    /** @description What it holds. */
+                    description?: string;
+                    /** @description A title for people; empty means the id. */
+                    displayName?: string;
+                    /** @description Where the version's files were copied; left out, jobs read the version's own S3 prefix. */
+                    fileSystem?: components["schemas"]["trainyard.training.v1.BaseDatasetLocation"];
+                    /**
+                     * Format: double
+                     * @description See BaseDataset.
+                     */
+                    mixRatio?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Response of PublishBaseDataset. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.BaseDataset"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
     CatalogService_GetBaseDataset: {
         parameters: {
             query?: never;
@@ -2296,6 +3099,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["trainyard.training.v1.BaseDataset"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    CatalogService_DeleteBaseDataset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `baseDatasets/{base}`. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Response of DeleteBaseDataset. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.DeleteBaseDatasetResponse"];
                 };
             };
             /** @description An unexpected error response. */
@@ -2407,6 +3242,144 @@ export interface operations {
             };
         };
     };
+    SweepService_ListSweeps: {
+        parameters: {
+            query?: {
+                /** @description At most this many; 0 means 50, more than 1000 means 1000. */
+                pageSize?: number;
+                /** @description From the page before. */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Response of ListSweeps. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.ListSweepsResponse"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    SweepService_CreateSweep: {
+        parameters: {
+            query?: {
+                /** @description A client's own id of this request (a UUID): repeating it gives the sweep it made the first time. */
+                requestId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["trainyard.training.v1.Sweep"];
+            };
+        };
+        responses: {
+            /** @description Response of CreateSweep. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.Sweep"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    SweepService_GetSweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `sweeps/{sweep}`. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Response of GetSweep. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.Sweep"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    SweepService_StopSweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `sweeps/{sweep}`. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Response of StopSweep. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.Sweep"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
     TrainingService_ListTrainingJobs: {
         parameters: {
             query?: {
@@ -2414,6 +3387,8 @@ export interface operations {
                 pageSize?: number;
                 /** @description From the page before. */
                 pageToken?: string;
+                /** @description Only the trials of this sweep, `sweeps/{sweep}`. */
+                sweep?: string;
             };
             header?: never;
             path?: never;
@@ -2464,6 +3439,147 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["trainyard.training.v1.TrainingJob"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    TrainingService_PreflightTrainingJob: {
+        parameters: {
+            query?: {
+                /** @description Look at another region than the installation's. */
+                region?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["trainyard.training.v1.TrainingJob"];
+            };
+        };
+        responses: {
+            /** @description Response of PreflightTrainingJob. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.PreflightTrainingJobResponse"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    TrainingService_EstimateTrainingJob: {
+        parameters: {
+            query?: {
+                /** @description Jobs like it a month, among which the cost of a file system is shared; 0 means 1. */
+                jobsPerMonth?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["trainyard.training.v1.TrainingJob"];
+            };
+        };
+        responses: {
+            /** @description Response of EstimateTrainingJob. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.EstimateTrainingJobResponse"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    TrainingService_CompareRegions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The other region, such as cn-north-1. */
+                    otherRegion?: string;
+                    /** @description A region, such as us-east-1; empty means the installation's. */
+                    region?: string;
+                    /** @description A job to compare for; may be left out. */
+                    trainingJob?: components["schemas"]["trainyard.training.v1.TrainingJob"];
+                };
+            };
+        };
+        responses: {
+            /** @description Response of CompareRegions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.CompareRegionsResponse"];
+                };
+            };
+            /** @description An unexpected error response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["google.rpc.Status"];
+                };
+            };
+        };
+    };
+    TrainingService_GetTrainingUsage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Response of GetTrainingUsage. A limit of 0 means that there is none. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["trainyard.training.v1.GetTrainingUsageResponse"];
                 };
             };
             /** @description An unexpected error response. */

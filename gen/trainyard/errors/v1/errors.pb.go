@@ -84,6 +84,26 @@ const (
 	ErrorReason_DEPENDENCY_UNAVAILABLE ErrorReason = 27
 	// The watcher read too slowly and was cut off; resume with the last cursor.
 	ErrorReason_WATCHER_TOO_SLOW ErrorReason = 28
+	// A preflight check failed; metadata names the checks, details hold what they saw.
+	ErrorReason_PREFLIGHT_FAILED ErrorReason = 29
+	// The training program ran out of memory.
+	ErrorReason_OUT_OF_MEMORY ErrorReason = 30
+	// No machine of the instance type was to be had.
+	ErrorReason_CAPACITY_UNAVAILABLE ErrorReason = 31
+	// SageMaker could not read the job's data.
+	ErrorReason_DATA_DOWNLOAD_FAILED ErrorReason = 32
+	// A file system could not be mounted, or its directory is missing.
+	ErrorReason_FILE_SYSTEM_FAILED ErrorReason = 33
+	// The training image could not be pulled.
+	ErrorReason_IMAGE_UNAVAILABLE ErrorReason = 34
+	// AWS denied something that the execution role or this suite needs.
+	ErrorReason_ACCESS_DENIED ErrorReason = 35
+	// A limit of the AWS account was met.
+	ErrorReason_ACCOUNT_LIMIT_EXCEEDED ErrorReason = 36
+	// The spot instance was taken away or never came in time.
+	ErrorReason_SPOT_UNAVAILABLE ErrorReason = 37
+	// Preceding attempts of the job ended with an internal error of SageMaker's.
+	ErrorReason_SAGEMAKER_INTERNAL_ERROR ErrorReason = 38
 )
 
 // Enum value maps for ErrorReason.
@@ -118,6 +138,16 @@ var (
 		26: "INTERNAL_ERROR",
 		27: "DEPENDENCY_UNAVAILABLE",
 		28: "WATCHER_TOO_SLOW",
+		29: "PREFLIGHT_FAILED",
+		30: "OUT_OF_MEMORY",
+		31: "CAPACITY_UNAVAILABLE",
+		32: "DATA_DOWNLOAD_FAILED",
+		33: "FILE_SYSTEM_FAILED",
+		34: "IMAGE_UNAVAILABLE",
+		35: "ACCESS_DENIED",
+		36: "ACCOUNT_LIMIT_EXCEEDED",
+		37: "SPOT_UNAVAILABLE",
+		38: "SAGEMAKER_INTERNAL_ERROR",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -149,6 +179,16 @@ var (
 		"INTERNAL_ERROR":           26,
 		"DEPENDENCY_UNAVAILABLE":   27,
 		"WATCHER_TOO_SLOW":         28,
+		"PREFLIGHT_FAILED":         29,
+		"OUT_OF_MEMORY":            30,
+		"CAPACITY_UNAVAILABLE":     31,
+		"DATA_DOWNLOAD_FAILED":     32,
+		"FILE_SYSTEM_FAILED":       33,
+		"IMAGE_UNAVAILABLE":        34,
+		"ACCESS_DENIED":            35,
+		"ACCOUNT_LIMIT_EXCEEDED":   36,
+		"SPOT_UNAVAILABLE":         37,
+		"SAGEMAKER_INTERNAL_ERROR": 38,
 	}
 )
 
@@ -254,7 +294,7 @@ const file_trainyard_errors_v1_errors_proto_rawDesc = "" +
 	"\bmetadata\x18\x03 \x03(\v2*.trainyard.errors.v1.Failure.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\x87\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xf6\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rFIELD_INVALID\x10\x01\x12\x15\n" +
@@ -286,7 +326,17 @@ const file_trainyard_errors_v1_errors_proto_rawDesc = "" +
 	"\x17TRAINING_SERVICE_FAILED\x10\x19\x12\x12\n" +
 	"\x0eINTERNAL_ERROR\x10\x1a\x12\x1a\n" +
 	"\x16DEPENDENCY_UNAVAILABLE\x10\x1b\x12\x14\n" +
-	"\x10WATCHER_TOO_SLOW\x10\x1cBAZ?github.com/trainyard/trainyard/gen/trainyard/errors/v1;errorsv1b\x06proto3"
+	"\x10WATCHER_TOO_SLOW\x10\x1c\x12\x14\n" +
+	"\x10PREFLIGHT_FAILED\x10\x1d\x12\x11\n" +
+	"\rOUT_OF_MEMORY\x10\x1e\x12\x18\n" +
+	"\x14CAPACITY_UNAVAILABLE\x10\x1f\x12\x18\n" +
+	"\x14DATA_DOWNLOAD_FAILED\x10 \x12\x16\n" +
+	"\x12FILE_SYSTEM_FAILED\x10!\x12\x15\n" +
+	"\x11IMAGE_UNAVAILABLE\x10\"\x12\x11\n" +
+	"\rACCESS_DENIED\x10#\x12\x1a\n" +
+	"\x16ACCOUNT_LIMIT_EXCEEDED\x10$\x12\x14\n" +
+	"\x10SPOT_UNAVAILABLE\x10%\x12\x1c\n" +
+	"\x18SAGEMAKER_INTERNAL_ERROR\x10&BAZ?github.com/trainyard/trainyard/gen/trainyard/errors/v1;errorsv1b\x06proto3"
 
 var (
 	file_trainyard_errors_v1_errors_proto_rawDescOnce sync.Once

@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	structpb "google.golang.org/protobuf/types/known/structpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -142,6 +143,55 @@ func (BaseDataset_Storage) EnumDescriptor() ([]byte, []int) {
 	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{2, 0}
 }
 
+// How jobs may use it.
+type BaseDataset_AccessMode int32
+
+const (
+	// Not set.
+	BaseDataset_ACCESS_MODE_UNSPECIFIED BaseDataset_AccessMode = 0
+	// Jobs read it and never write it.
+	BaseDataset_READ_ONLY BaseDataset_AccessMode = 1
+)
+
+// Enum value maps for BaseDataset_AccessMode.
+var (
+	BaseDataset_AccessMode_name = map[int32]string{
+		0: "ACCESS_MODE_UNSPECIFIED",
+		1: "READ_ONLY",
+	}
+	BaseDataset_AccessMode_value = map[string]int32{
+		"ACCESS_MODE_UNSPECIFIED": 0,
+		"READ_ONLY":               1,
+	}
+)
+
+func (x BaseDataset_AccessMode) Enum() *BaseDataset_AccessMode {
+	p := new(BaseDataset_AccessMode)
+	*p = x
+	return p
+}
+
+func (x BaseDataset_AccessMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BaseDataset_AccessMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_trainyard_training_v1_catalog_proto_enumTypes[2].Descriptor()
+}
+
+func (BaseDataset_AccessMode) Type() protoreflect.EnumType {
+	return &file_trainyard_training_v1_catalog_proto_enumTypes[2]
+}
+
+func (x BaseDataset_AccessMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BaseDataset_AccessMode.Descriptor instead.
+func (BaseDataset_AccessMode) EnumDescriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{2, 1}
+}
+
 // A way to train, with its parameters as data.
 type Recipe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -159,8 +209,12 @@ type Recipe struct {
 	ObjectiveMetric string `protobuf:"bytes,6,opt,name=objective_metric,json=objectiveMetric,proto3" json:"objective_metric,omitempty"`
 	// Used where a job names no instance type.
 	DefaultInstanceType string `protobuf:"bytes,7,opt,name=default_instance_type,json=defaultInstanceType,proto3" json:"default_instance_type,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// How its program can read data: `FILE`, `FAST_FILE`, `PIPE`.
+	InputModes []string `protobuf:"bytes,8,rep,name=input_modes,json=inputModes,proto3" json:"input_modes,omitempty"`
+	// Whether its program trains on several instances together.
+	Distributed   bool `protobuf:"varint,9,opt,name=distributed,proto3" json:"distributed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Recipe) Reset() {
@@ -240,6 +294,20 @@ func (x *Recipe) GetDefaultInstanceType() string {
 		return x.DefaultInstanceType
 	}
 	return ""
+}
+
+func (x *Recipe) GetInputModes() []string {
+	if x != nil {
+		return x.InputModes
+	}
+	return nil
+}
+
+func (x *Recipe) GetDistributed() bool {
+	if x != nil {
+		return x.Distributed
+	}
+	return false
 }
 
 // A parameter of a recipe.
@@ -351,7 +419,7 @@ func (x *Parameter) GetDefaultValue() *structpb.Value {
 	return nil
 }
 
-// A large dataset of the operator's that jobs train on together with the user's data.
+// A large dataset that jobs train on together with the user's data: the operator's, or published from a dataset version.
 type BaseDataset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Resource name, `baseDatasets/{base}`.
@@ -360,12 +428,30 @@ type BaseDataset struct {
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// What it holds.
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	// Where its bytes lie.
+	// Where jobs of this installation read it.
 	Storage BaseDataset_Storage `protobuf:"varint,4,opt,name=storage,proto3,enum=trainyard.training.v1.BaseDataset_Storage" json:"storage,omitempty"`
 	// Its labels, joined to the user's by name.
 	Labels []string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`
 	// Examples in it; 0 when the operator didn't say.
-	ExampleCount  int32 `protobuf:"varint,6,opt,name=example_count,json=exampleCount,proto3" json:"example_count,omitempty"`
+	ExampleCount int32 `protobuf:"varint,6,opt,name=example_count,json=exampleCount,proto3" json:"example_count,omitempty"`
+	// Everywhere it lies. A job takes the first location of its region whose file system works there.
+	Locations []*BaseDatasetLocation `protobuf:"bytes,7,rep,name=locations,proto3" json:"locations,omitempty"`
+	// Its bytes; 0 when the operator didn't say.
+	SizeBytes int64 `protobuf:"varint,8,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// Its files; 0 when the operator didn't say.
+	FileCount int32 `protobuf:"varint,9,opt,name=file_count,json=fileCount,proto3" json:"file_count,omitempty"`
+	// The share of each batch that comes from base datasets, unless the job's parameters say otherwise; 0 means the recipe's.
+	MixRatio float64 `protobuf:"fixed64,10,opt,name=mix_ratio,json=mixRatio,proto3" json:"mix_ratio,omitempty"`
+	// Always READ_ONLY.
+	AccessMode BaseDataset_AccessMode `protobuf:"varint,11,opt,name=access_mode,json=accessMode,proto3,enum=trainyard.training.v1.BaseDataset_AccessMode" json:"access_mode,omitempty"`
+	// SHA-256 of its manifest.json, hex, by which jobs check it; empty when it has none.
+	ManifestSha256 string `protobuf:"bytes,12,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
+	// Its features with their TensorFlow Datasets classes, such as `image`: `Image`; empty when the operator didn't say.
+	Features map[string]string `protobuf:"bytes,13,rep,name=features,proto3" json:"features,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The version it was published from.
+	DatasetVersion string `protobuf:"bytes,14,opt,name=dataset_version,json=datasetVersion,proto3" json:"dataset_version,omitempty"`
+	// When it was published; absent for the operator's.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -442,6 +528,380 @@ func (x *BaseDataset) GetExampleCount() int32 {
 	return 0
 }
 
+func (x *BaseDataset) GetLocations() []*BaseDatasetLocation {
+	if x != nil {
+		return x.Locations
+	}
+	return nil
+}
+
+func (x *BaseDataset) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *BaseDataset) GetFileCount() int32 {
+	if x != nil {
+		return x.FileCount
+	}
+	return 0
+}
+
+func (x *BaseDataset) GetMixRatio() float64 {
+	if x != nil {
+		return x.MixRatio
+	}
+	return 0
+}
+
+func (x *BaseDataset) GetAccessMode() BaseDataset_AccessMode {
+	if x != nil {
+		return x.AccessMode
+	}
+	return BaseDataset_ACCESS_MODE_UNSPECIFIED
+}
+
+func (x *BaseDataset) GetManifestSha256() string {
+	if x != nil {
+		return x.ManifestSha256
+	}
+	return ""
+}
+
+func (x *BaseDataset) GetFeatures() map[string]string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *BaseDataset) GetDatasetVersion() string {
+	if x != nil {
+		return x.DatasetVersion
+	}
+	return ""
+}
+
+func (x *BaseDataset) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+// Where a base dataset lies. The storage says which fields belong to it.
+type BaseDatasetLocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The region; empty means the installation's.
+	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// The kind of storage.
+	Storage BaseDataset_Storage `protobuf:"varint,2,opt,name=storage,proto3,enum=trainyard.training.v1.BaseDataset_Storage" json:"storage,omitempty"`
+	// `s3://bucket/prefix/`, with S3.
+	Uri string `protobuf:"bytes,3,opt,name=uri,proto3" json:"uri,omitempty"`
+	// `fs-…`, with EFS or FSX_LUSTRE.
+	FileSystemId string `protobuf:"bytes,4,opt,name=file_system_id,json=fileSystemId,proto3" json:"file_system_id,omitempty"`
+	// The directory, from the file system's root.
+	Path string `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	// A Lustre file system's MountName.
+	MountName     string `protobuf:"bytes,6,opt,name=mount_name,json=mountName,proto3" json:"mount_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BaseDatasetLocation) Reset() {
+	*x = BaseDatasetLocation{}
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BaseDatasetLocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BaseDatasetLocation) ProtoMessage() {}
+
+func (x *BaseDatasetLocation) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BaseDatasetLocation.ProtoReflect.Descriptor instead.
+func (*BaseDatasetLocation) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BaseDatasetLocation) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *BaseDatasetLocation) GetStorage() BaseDataset_Storage {
+	if x != nil {
+		return x.Storage
+	}
+	return BaseDataset_STORAGE_UNSPECIFIED
+}
+
+func (x *BaseDatasetLocation) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+func (x *BaseDatasetLocation) GetFileSystemId() string {
+	if x != nil {
+		return x.FileSystemId
+	}
+	return ""
+}
+
+func (x *BaseDatasetLocation) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *BaseDatasetLocation) GetMountName() string {
+	if x != nil {
+		return x.MountName
+	}
+	return ""
+}
+
+// Request of PublishBaseDataset.
+type PublishBaseDatasetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id: 1 to 63 of a-z0-9-, begins with a letter, doesn't end in -.
+	BaseDatasetId string `protobuf:"bytes,1,opt,name=base_dataset_id,json=baseDatasetId,proto3" json:"base_dataset_id,omitempty"`
+	// The READY version, `datasets/{d}/versions/{n}`; a dataset alone means its newest READY one.
+	DatasetVersion string `protobuf:"bytes,2,opt,name=dataset_version,json=datasetVersion,proto3" json:"dataset_version,omitempty"`
+	// A title for people; empty means the id.
+	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// What it holds.
+	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	// See BaseDataset.
+	MixRatio float64 `protobuf:"fixed64,5,opt,name=mix_ratio,json=mixRatio,proto3" json:"mix_ratio,omitempty"`
+	// Where the version's files were copied; left out, jobs read the version's own S3 prefix.
+	FileSystem    *BaseDatasetLocation `protobuf:"bytes,6,opt,name=file_system,json=fileSystem,proto3" json:"file_system,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBaseDatasetRequest) Reset() {
+	*x = PublishBaseDatasetRequest{}
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBaseDatasetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBaseDatasetRequest) ProtoMessage() {}
+
+func (x *PublishBaseDatasetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBaseDatasetRequest.ProtoReflect.Descriptor instead.
+func (*PublishBaseDatasetRequest) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PublishBaseDatasetRequest) GetBaseDatasetId() string {
+	if x != nil {
+		return x.BaseDatasetId
+	}
+	return ""
+}
+
+func (x *PublishBaseDatasetRequest) GetDatasetVersion() string {
+	if x != nil {
+		return x.DatasetVersion
+	}
+	return ""
+}
+
+func (x *PublishBaseDatasetRequest) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *PublishBaseDatasetRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *PublishBaseDatasetRequest) GetMixRatio() float64 {
+	if x != nil {
+		return x.MixRatio
+	}
+	return 0
+}
+
+func (x *PublishBaseDatasetRequest) GetFileSystem() *BaseDatasetLocation {
+	if x != nil {
+		return x.FileSystem
+	}
+	return nil
+}
+
+// Response of PublishBaseDataset.
+type PublishBaseDatasetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The base dataset.
+	BaseDataset   *BaseDataset `protobuf:"bytes,1,opt,name=base_dataset,json=baseDataset,proto3" json:"base_dataset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBaseDatasetResponse) Reset() {
+	*x = PublishBaseDatasetResponse{}
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBaseDatasetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBaseDatasetResponse) ProtoMessage() {}
+
+func (x *PublishBaseDatasetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBaseDatasetResponse.ProtoReflect.Descriptor instead.
+func (*PublishBaseDatasetResponse) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PublishBaseDatasetResponse) GetBaseDataset() *BaseDataset {
+	if x != nil {
+		return x.BaseDataset
+	}
+	return nil
+}
+
+// Request of DeleteBaseDataset.
+type DeleteBaseDatasetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `baseDatasets/{base}`.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteBaseDatasetRequest) Reset() {
+	*x = DeleteBaseDatasetRequest{}
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteBaseDatasetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteBaseDatasetRequest) ProtoMessage() {}
+
+func (x *DeleteBaseDatasetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteBaseDatasetRequest.ProtoReflect.Descriptor instead.
+func (*DeleteBaseDatasetRequest) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteBaseDatasetRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Response of DeleteBaseDataset.
+type DeleteBaseDatasetResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteBaseDatasetResponse) Reset() {
+	*x = DeleteBaseDatasetResponse{}
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteBaseDatasetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteBaseDatasetResponse) ProtoMessage() {}
+
+func (x *DeleteBaseDatasetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteBaseDatasetResponse.ProtoReflect.Descriptor instead.
+func (*DeleteBaseDatasetResponse) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{7}
+}
+
 // Request of ListRecipes.
 type ListRecipesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -455,7 +915,7 @@ type ListRecipesRequest struct {
 
 func (x *ListRecipesRequest) Reset() {
 	*x = ListRecipesRequest{}
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[3]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +927,7 @@ func (x *ListRecipesRequest) String() string {
 func (*ListRecipesRequest) ProtoMessage() {}
 
 func (x *ListRecipesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[3]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +940,7 @@ func (x *ListRecipesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipesRequest.ProtoReflect.Descriptor instead.
 func (*ListRecipesRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{3}
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListRecipesRequest) GetPageSize() int32 {
@@ -510,7 +970,7 @@ type ListRecipesResponse struct {
 
 func (x *ListRecipesResponse) Reset() {
 	*x = ListRecipesResponse{}
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[4]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +982,7 @@ func (x *ListRecipesResponse) String() string {
 func (*ListRecipesResponse) ProtoMessage() {}
 
 func (x *ListRecipesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[4]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +995,7 @@ func (x *ListRecipesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipesResponse.ProtoReflect.Descriptor instead.
 func (*ListRecipesResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{4}
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListRecipesResponse) GetRecipes() []*Recipe {
@@ -563,7 +1023,7 @@ type GetRecipeRequest struct {
 
 func (x *GetRecipeRequest) Reset() {
 	*x = GetRecipeRequest{}
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[5]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -575,7 +1035,7 @@ func (x *GetRecipeRequest) String() string {
 func (*GetRecipeRequest) ProtoMessage() {}
 
 func (x *GetRecipeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[5]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -588,7 +1048,7 @@ func (x *GetRecipeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipeRequest.ProtoReflect.Descriptor instead.
 func (*GetRecipeRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{5}
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetRecipeRequest) GetName() string {
@@ -609,7 +1069,7 @@ type GetRecipeResponse struct {
 
 func (x *GetRecipeResponse) Reset() {
 	*x = GetRecipeResponse{}
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[6]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +1081,7 @@ func (x *GetRecipeResponse) String() string {
 func (*GetRecipeResponse) ProtoMessage() {}
 
 func (x *GetRecipeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[6]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +1094,7 @@ func (x *GetRecipeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipeResponse.ProtoReflect.Descriptor instead.
 func (*GetRecipeResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{6}
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRecipeResponse) GetRecipe() *Recipe {
@@ -657,7 +1117,7 @@ type ListBaseDatasetsRequest struct {
 
 func (x *ListBaseDatasetsRequest) Reset() {
 	*x = ListBaseDatasetsRequest{}
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[7]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +1129,7 @@ func (x *ListBaseDatasetsRequest) String() string {
 func (*ListBaseDatasetsRequest) ProtoMessage() {}
 
 func (x *ListBaseDatasetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[7]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +1142,7 @@ func (x *ListBaseDatasetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBaseDatasetsRequest.ProtoReflect.Descriptor instead.
 func (*ListBaseDatasetsRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{7}
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListBaseDatasetsRequest) GetPageSize() int32 {
@@ -712,7 +1172,7 @@ type ListBaseDatasetsResponse struct {
 
 func (x *ListBaseDatasetsResponse) Reset() {
 	*x = ListBaseDatasetsResponse{}
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[8]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +1184,7 @@ func (x *ListBaseDatasetsResponse) String() string {
 func (*ListBaseDatasetsResponse) ProtoMessage() {}
 
 func (x *ListBaseDatasetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[8]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +1197,7 @@ func (x *ListBaseDatasetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBaseDatasetsResponse.ProtoReflect.Descriptor instead.
 func (*ListBaseDatasetsResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{8}
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListBaseDatasetsResponse) GetBaseDatasets() []*BaseDataset {
@@ -765,7 +1225,7 @@ type GetBaseDatasetRequest struct {
 
 func (x *GetBaseDatasetRequest) Reset() {
 	*x = GetBaseDatasetRequest{}
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[9]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +1237,7 @@ func (x *GetBaseDatasetRequest) String() string {
 func (*GetBaseDatasetRequest) ProtoMessage() {}
 
 func (x *GetBaseDatasetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[9]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +1250,7 @@ func (x *GetBaseDatasetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBaseDatasetRequest.ProtoReflect.Descriptor instead.
 func (*GetBaseDatasetRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{9}
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetBaseDatasetRequest) GetName() string {
@@ -811,7 +1271,7 @@ type GetBaseDatasetResponse struct {
 
 func (x *GetBaseDatasetResponse) Reset() {
 	*x = GetBaseDatasetResponse{}
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[10]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1283,7 @@ func (x *GetBaseDatasetResponse) String() string {
 func (*GetBaseDatasetResponse) ProtoMessage() {}
 
 func (x *GetBaseDatasetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[10]
+	mi := &file_trainyard_training_v1_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1296,7 @@ func (x *GetBaseDatasetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBaseDatasetResponse.ProtoReflect.Descriptor instead.
 func (*GetBaseDatasetResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{10}
+	return file_trainyard_training_v1_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetBaseDatasetResponse) GetBaseDataset() *BaseDataset {
@@ -850,7 +1310,7 @@ var File_trainyard_training_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_trainyard_training_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"#trainyard/training/v1/catalog.proto\x12\x15trainyard.training.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9c\x02\n" +
+	"#trainyard/training/v1/catalog.proto\x12\x15trainyard.training.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x02\n" +
 	"\x06Recipe\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12 \n" +
@@ -860,7 +1320,10 @@ const file_trainyard_training_v1_catalog_proto_rawDesc = "" +
 	"parameters\x12\x18\n" +
 	"\ametrics\x18\x05 \x03(\tR\ametrics\x12)\n" +
 	"\x10objective_metric\x18\x06 \x01(\tR\x0fobjectiveMetric\x122\n" +
-	"\x15default_instance_type\x18\a \x01(\tR\x13defaultInstanceType\"\xf9\x02\n" +
+	"\x15default_instance_type\x18\a \x01(\tR\x13defaultInstanceType\x12\x1f\n" +
+	"\vinput_modes\x18\b \x03(\tR\n" +
+	"inputModes\x12 \n" +
+	"\vdistributed\x18\t \x01(\bR\vdistributed\"\xf9\x02\n" +
 	"\tParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12 \n" +
@@ -876,20 +1339,64 @@ const file_trainyard_training_v1_catalog_proto_rawDesc = "" +
 	"\x05FLOAT\x10\x02\x12\v\n" +
 	"\aBOOLEAN\x10\x03\x12\n" +
 	"\n" +
-	"\x06CHOICE\x10\x04\"\xae\x02\n" +
+	"\x06CHOICE\x10\x04\"\xf7\x06\n" +
 	"\vBaseDataset\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12 \n" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12D\n" +
 	"\astorage\x18\x04 \x01(\x0e2*.trainyard.training.v1.BaseDataset.StorageR\astorage\x12\x16\n" +
 	"\x06labels\x18\x05 \x03(\tR\x06labels\x12#\n" +
-	"\rexample_count\x18\x06 \x01(\x05R\fexampleCount\"C\n" +
+	"\rexample_count\x18\x06 \x01(\x05R\fexampleCount\x12H\n" +
+	"\tlocations\x18\a \x03(\v2*.trainyard.training.v1.BaseDatasetLocationR\tlocations\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\b \x01(\x03R\tsizeBytes\x12\x1d\n" +
+	"\n" +
+	"file_count\x18\t \x01(\x05R\tfileCount\x12\x1b\n" +
+	"\tmix_ratio\x18\n" +
+	" \x01(\x01R\bmixRatio\x12N\n" +
+	"\vaccess_mode\x18\v \x01(\x0e2-.trainyard.training.v1.BaseDataset.AccessModeR\n" +
+	"accessMode\x12'\n" +
+	"\x0fmanifest_sha256\x18\f \x01(\tR\x0emanifestSha256\x12L\n" +
+	"\bfeatures\x18\r \x03(\v20.trainyard.training.v1.BaseDataset.FeaturesEntryR\bfeatures\x12'\n" +
+	"\x0fdataset_version\x18\x0e \x01(\tR\x0edatasetVersion\x12;\n" +
+	"\vcreate_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x1a;\n" +
+	"\rFeaturesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
 	"\aStorage\x12\x17\n" +
 	"\x13STORAGE_UNSPECIFIED\x10\x00\x12\x06\n" +
 	"\x02S3\x10\x01\x12\a\n" +
 	"\x03EFS\x10\x02\x12\x0e\n" +
 	"\n" +
-	"FSX_LUSTRE\x10\x03\"Y\n" +
+	"FSX_LUSTRE\x10\x03\"8\n" +
+	"\n" +
+	"AccessMode\x12\x1b\n" +
+	"\x17ACCESS_MODE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tREAD_ONLY\x10\x01\"\x99\x02\n" +
+	"\x13BaseDatasetLocation\x12\x1f\n" +
+	"\x06region\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18(R\x06region\x12P\n" +
+	"\astorage\x18\x02 \x01(\x0e2*.trainyard.training.v1.BaseDataset.StorageB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\astorage\x12\x1a\n" +
+	"\x03uri\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x03uri\x12-\n" +
+	"\x0efile_system_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18\x15R\ffileSystemId\x12\x1c\n" +
+	"\x04path\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x04path\x12&\n" +
+	"\n" +
+	"mount_name\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18\bR\tmountName\"\xdf\x02\n" +
+	"\x19PublishBaseDatasetRequest\x121\n" +
+	"\x0fbase_dataset_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\rbaseDatasetId\x123\n" +
+	"\x0fdataset_version\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x0edatasetVersion\x12+\n" +
+	"\fdisplay_name\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\vdisplayName\x12*\n" +
+	"\vdescription\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\vdescription\x124\n" +
+	"\tmix_ratio\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\bmixRatio\x12K\n" +
+	"\vfile_system\x18\x06 \x01(\v2*.trainyard.training.v1.BaseDatasetLocationR\n" +
+	"fileSystem\"c\n" +
+	"\x1aPublishBaseDatasetResponse\x12E\n" +
+	"\fbase_dataset\x18\x01 \x01(\v2\".trainyard.training.v1.BaseDatasetR\vbaseDataset\"7\n" +
+	"\x18DeleteBaseDatasetRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"\x1b\n" +
+	"\x19DeleteBaseDatasetResponse\"Y\n" +
 	"\x12ListRecipesRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -911,12 +1418,14 @@ const file_trainyard_training_v1_catalog_proto_rawDesc = "" +
 	"\x15GetBaseDatasetRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"_\n" +
 	"\x16GetBaseDatasetResponse\x12E\n" +
-	"\fbase_dataset\x18\x01 \x01(\v2\".trainyard.training.v1.BaseDatasetR\vbaseDataset2\xc3\x04\n" +
+	"\fbase_dataset\x18\x01 \x01(\v2\".trainyard.training.v1.BaseDatasetR\vbaseDataset2\x86\a\n" +
 	"\x0eCatalogService\x12y\n" +
 	"\vListRecipes\x12).trainyard.training.v1.ListRecipesRequest\x1a*.trainyard.training.v1.ListRecipesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/recipes\x12\x84\x01\n" +
 	"\tGetRecipe\x12'.trainyard.training.v1.GetRecipeRequest\x1a(.trainyard.training.v1.GetRecipeResponse\"$\x82\xd3\xe4\x93\x02\x1eb\x06recipe\x12\x14/v1/{name=recipes/*}\x12\x8d\x01\n" +
 	"\x10ListBaseDatasets\x12..trainyard.training.v1.ListBaseDatasetsRequest\x1a/.trainyard.training.v1.ListBaseDatasetsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/baseDatasets\x12\x9e\x01\n" +
-	"\x0eGetBaseDataset\x12,.trainyard.training.v1.GetBaseDatasetRequest\x1a-.trainyard.training.v1.GetBaseDatasetResponse\"/\x82\xd3\xe4\x93\x02)b\fbase_dataset\x12\x19/v1/{name=baseDatasets/*}BEZCgithub.com/trainyard/trainyard/gen/trainyard/training/v1;trainingv1b\x06proto3"
+	"\x0eGetBaseDataset\x12,.trainyard.training.v1.GetBaseDatasetRequest\x1a-.trainyard.training.v1.GetBaseDatasetResponse\"/\x82\xd3\xe4\x93\x02)b\fbase_dataset\x12\x19/v1/{name=baseDatasets/*}\x12\xa4\x01\n" +
+	"\x12PublishBaseDataset\x120.trainyard.training.v1.PublishBaseDatasetRequest\x1a1.trainyard.training.v1.PublishBaseDatasetResponse\")\x82\xd3\xe4\x93\x02#:\x01*b\fbase_dataset\"\x10/v1/baseDatasets\x12\x99\x01\n" +
+	"\x11DeleteBaseDataset\x12/.trainyard.training.v1.DeleteBaseDatasetRequest\x1a0.trainyard.training.v1.DeleteBaseDatasetResponse\"!\x82\xd3\xe4\x93\x02\x1b*\x19/v1/{name=baseDatasets/*}BEZCgithub.com/trainyard/trainyard/gen/trainyard/training/v1;trainingv1b\x06proto3"
 
 var (
 	file_trainyard_training_v1_catalog_proto_rawDescOnce sync.Once
@@ -930,46 +1439,65 @@ func file_trainyard_training_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_trainyard_training_v1_catalog_proto_rawDescData
 }
 
-var file_trainyard_training_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_trainyard_training_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_trainyard_training_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_trainyard_training_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_trainyard_training_v1_catalog_proto_goTypes = []any{
-	(Parameter_Type)(0),              // 0: trainyard.training.v1.Parameter.Type
-	(BaseDataset_Storage)(0),         // 1: trainyard.training.v1.BaseDataset.Storage
-	(*Recipe)(nil),                   // 2: trainyard.training.v1.Recipe
-	(*Parameter)(nil),                // 3: trainyard.training.v1.Parameter
-	(*BaseDataset)(nil),              // 4: trainyard.training.v1.BaseDataset
-	(*ListRecipesRequest)(nil),       // 5: trainyard.training.v1.ListRecipesRequest
-	(*ListRecipesResponse)(nil),      // 6: trainyard.training.v1.ListRecipesResponse
-	(*GetRecipeRequest)(nil),         // 7: trainyard.training.v1.GetRecipeRequest
-	(*GetRecipeResponse)(nil),        // 8: trainyard.training.v1.GetRecipeResponse
-	(*ListBaseDatasetsRequest)(nil),  // 9: trainyard.training.v1.ListBaseDatasetsRequest
-	(*ListBaseDatasetsResponse)(nil), // 10: trainyard.training.v1.ListBaseDatasetsResponse
-	(*GetBaseDatasetRequest)(nil),    // 11: trainyard.training.v1.GetBaseDatasetRequest
-	(*GetBaseDatasetResponse)(nil),   // 12: trainyard.training.v1.GetBaseDatasetResponse
-	(*structpb.Value)(nil),           // 13: google.protobuf.Value
+	(Parameter_Type)(0),                // 0: trainyard.training.v1.Parameter.Type
+	(BaseDataset_Storage)(0),           // 1: trainyard.training.v1.BaseDataset.Storage
+	(BaseDataset_AccessMode)(0),        // 2: trainyard.training.v1.BaseDataset.AccessMode
+	(*Recipe)(nil),                     // 3: trainyard.training.v1.Recipe
+	(*Parameter)(nil),                  // 4: trainyard.training.v1.Parameter
+	(*BaseDataset)(nil),                // 5: trainyard.training.v1.BaseDataset
+	(*BaseDatasetLocation)(nil),        // 6: trainyard.training.v1.BaseDatasetLocation
+	(*PublishBaseDatasetRequest)(nil),  // 7: trainyard.training.v1.PublishBaseDatasetRequest
+	(*PublishBaseDatasetResponse)(nil), // 8: trainyard.training.v1.PublishBaseDatasetResponse
+	(*DeleteBaseDatasetRequest)(nil),   // 9: trainyard.training.v1.DeleteBaseDatasetRequest
+	(*DeleteBaseDatasetResponse)(nil),  // 10: trainyard.training.v1.DeleteBaseDatasetResponse
+	(*ListRecipesRequest)(nil),         // 11: trainyard.training.v1.ListRecipesRequest
+	(*ListRecipesResponse)(nil),        // 12: trainyard.training.v1.ListRecipesResponse
+	(*GetRecipeRequest)(nil),           // 13: trainyard.training.v1.GetRecipeRequest
+	(*GetRecipeResponse)(nil),          // 14: trainyard.training.v1.GetRecipeResponse
+	(*ListBaseDatasetsRequest)(nil),    // 15: trainyard.training.v1.ListBaseDatasetsRequest
+	(*ListBaseDatasetsResponse)(nil),   // 16: trainyard.training.v1.ListBaseDatasetsResponse
+	(*GetBaseDatasetRequest)(nil),      // 17: trainyard.training.v1.GetBaseDatasetRequest
+	(*GetBaseDatasetResponse)(nil),     // 18: trainyard.training.v1.GetBaseDatasetResponse
+	nil,                                // 19: trainyard.training.v1.BaseDataset.FeaturesEntry
+	(*structpb.Value)(nil),             // 20: google.protobuf.Value
+	(*timestamppb.Timestamp)(nil),      // 21: google.protobuf.Timestamp
 }
 var file_trainyard_training_v1_catalog_proto_depIdxs = []int32{
-	3,  // 0: trainyard.training.v1.Recipe.parameters:type_name -> trainyard.training.v1.Parameter
+	4,  // 0: trainyard.training.v1.Recipe.parameters:type_name -> trainyard.training.v1.Parameter
 	0,  // 1: trainyard.training.v1.Parameter.type:type_name -> trainyard.training.v1.Parameter.Type
-	13, // 2: trainyard.training.v1.Parameter.default_value:type_name -> google.protobuf.Value
+	20, // 2: trainyard.training.v1.Parameter.default_value:type_name -> google.protobuf.Value
 	1,  // 3: trainyard.training.v1.BaseDataset.storage:type_name -> trainyard.training.v1.BaseDataset.Storage
-	2,  // 4: trainyard.training.v1.ListRecipesResponse.recipes:type_name -> trainyard.training.v1.Recipe
-	2,  // 5: trainyard.training.v1.GetRecipeResponse.recipe:type_name -> trainyard.training.v1.Recipe
-	4,  // 6: trainyard.training.v1.ListBaseDatasetsResponse.base_datasets:type_name -> trainyard.training.v1.BaseDataset
-	4,  // 7: trainyard.training.v1.GetBaseDatasetResponse.base_dataset:type_name -> trainyard.training.v1.BaseDataset
-	5,  // 8: trainyard.training.v1.CatalogService.ListRecipes:input_type -> trainyard.training.v1.ListRecipesRequest
-	7,  // 9: trainyard.training.v1.CatalogService.GetRecipe:input_type -> trainyard.training.v1.GetRecipeRequest
-	9,  // 10: trainyard.training.v1.CatalogService.ListBaseDatasets:input_type -> trainyard.training.v1.ListBaseDatasetsRequest
-	11, // 11: trainyard.training.v1.CatalogService.GetBaseDataset:input_type -> trainyard.training.v1.GetBaseDatasetRequest
-	6,  // 12: trainyard.training.v1.CatalogService.ListRecipes:output_type -> trainyard.training.v1.ListRecipesResponse
-	8,  // 13: trainyard.training.v1.CatalogService.GetRecipe:output_type -> trainyard.training.v1.GetRecipeResponse
-	10, // 14: trainyard.training.v1.CatalogService.ListBaseDatasets:output_type -> trainyard.training.v1.ListBaseDatasetsResponse
-	12, // 15: trainyard.training.v1.CatalogService.GetBaseDataset:output_type -> trainyard.training.v1.GetBaseDatasetResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	6,  // 4: trainyard.training.v1.BaseDataset.locations:type_name -> trainyard.training.v1.BaseDatasetLocation
+	2,  // 5: trainyard.training.v1.BaseDataset.access_mode:type_name -> trainyard.training.v1.BaseDataset.AccessMode
+	19, // 6: trainyard.training.v1.BaseDataset.features:type_name -> trainyard.training.v1.BaseDataset.FeaturesEntry
+	21, // 7: trainyard.training.v1.BaseDataset.create_time:type_name -> google.protobuf.Timestamp
+	1,  // 8: trainyard.training.v1.BaseDatasetLocation.storage:type_name -> trainyard.training.v1.BaseDataset.Storage
+	6,  // 9: trainyard.training.v1.PublishBaseDatasetRequest.file_system:type_name -> trainyard.training.v1.BaseDatasetLocation
+	5,  // 10: trainyard.training.v1.PublishBaseDatasetResponse.base_dataset:type_name -> trainyard.training.v1.BaseDataset
+	3,  // 11: trainyard.training.v1.ListRecipesResponse.recipes:type_name -> trainyard.training.v1.Recipe
+	3,  // 12: trainyard.training.v1.GetRecipeResponse.recipe:type_name -> trainyard.training.v1.Recipe
+	5,  // 13: trainyard.training.v1.ListBaseDatasetsResponse.base_datasets:type_name -> trainyard.training.v1.BaseDataset
+	5,  // 14: trainyard.training.v1.GetBaseDatasetResponse.base_dataset:type_name -> trainyard.training.v1.BaseDataset
+	11, // 15: trainyard.training.v1.CatalogService.ListRecipes:input_type -> trainyard.training.v1.ListRecipesRequest
+	13, // 16: trainyard.training.v1.CatalogService.GetRecipe:input_type -> trainyard.training.v1.GetRecipeRequest
+	15, // 17: trainyard.training.v1.CatalogService.ListBaseDatasets:input_type -> trainyard.training.v1.ListBaseDatasetsRequest
+	17, // 18: trainyard.training.v1.CatalogService.GetBaseDataset:input_type -> trainyard.training.v1.GetBaseDatasetRequest
+	7,  // 19: trainyard.training.v1.CatalogService.PublishBaseDataset:input_type -> trainyard.training.v1.PublishBaseDatasetRequest
+	9,  // 20: trainyard.training.v1.CatalogService.DeleteBaseDataset:input_type -> trainyard.training.v1.DeleteBaseDatasetRequest
+	12, // 21: trainyard.training.v1.CatalogService.ListRecipes:output_type -> trainyard.training.v1.ListRecipesResponse
+	14, // 22: trainyard.training.v1.CatalogService.GetRecipe:output_type -> trainyard.training.v1.GetRecipeResponse
+	16, // 23: trainyard.training.v1.CatalogService.ListBaseDatasets:output_type -> trainyard.training.v1.ListBaseDatasetsResponse
+	18, // 24: trainyard.training.v1.CatalogService.GetBaseDataset:output_type -> trainyard.training.v1.GetBaseDatasetResponse
+	8,  // 25: trainyard.training.v1.CatalogService.PublishBaseDataset:output_type -> trainyard.training.v1.PublishBaseDatasetResponse
+	10, // 26: trainyard.training.v1.CatalogService.DeleteBaseDataset:output_type -> trainyard.training.v1.DeleteBaseDatasetResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_trainyard_training_v1_catalog_proto_init() }
@@ -982,8 +1510,8 @@ func file_trainyard_training_v1_catalog_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trainyard_training_v1_catalog_proto_rawDesc), len(file_trainyard_training_v1_catalog_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   11,
+			NumEnums:      3,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,10 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CatalogService_ListRecipes_FullMethodName      = "/trainyard.training.v1.CatalogService/ListRecipes"
-	CatalogService_GetRecipe_FullMethodName        = "/trainyard.training.v1.CatalogService/GetRecipe"
-	CatalogService_ListBaseDatasets_FullMethodName = "/trainyard.training.v1.CatalogService/ListBaseDatasets"
-	CatalogService_GetBaseDataset_FullMethodName   = "/trainyard.training.v1.CatalogService/GetBaseDataset"
+	CatalogService_ListRecipes_FullMethodName        = "/trainyard.training.v1.CatalogService/ListRecipes"
+	CatalogService_GetRecipe_FullMethodName          = "/trainyard.training.v1.CatalogService/GetRecipe"
+	CatalogService_ListBaseDatasets_FullMethodName   = "/trainyard.training.v1.CatalogService/ListBaseDatasets"
+	CatalogService_GetBaseDataset_FullMethodName     = "/trainyard.training.v1.CatalogService/GetBaseDataset"
+	CatalogService_PublishBaseDataset_FullMethodName = "/trainyard.training.v1.CatalogService/PublishBaseDataset"
+	CatalogService_DeleteBaseDataset_FullMethodName  = "/trainyard.training.v1.CatalogService/DeleteBaseDataset"
 )
 
 // CatalogServiceClient is the client API for CatalogService service.
@@ -39,6 +41,11 @@ type CatalogServiceClient interface {
 	ListBaseDatasets(ctx context.Context, in *ListBaseDatasetsRequest, opts ...grpc.CallOption) (*ListBaseDatasetsResponse, error)
 	// Gives one base dataset.
 	GetBaseDataset(ctx context.Context, in *GetBaseDatasetRequest, opts ...grpc.CallOption) (*GetBaseDatasetResponse, error)
+	// Makes a base dataset of a READY dataset version, for the caller's project. With a location on a file system, the version's files must
+	// have been copied there (`trainyard base publish` does both); jobs check it by its manifest.
+	PublishBaseDataset(ctx context.Context, in *PublishBaseDatasetRequest, opts ...grpc.CallOption) (*PublishBaseDatasetResponse, error)
+	// Takes a published base dataset out of the list. Its bytes stay, and jobs that have it go on.
+	DeleteBaseDataset(ctx context.Context, in *DeleteBaseDatasetRequest, opts ...grpc.CallOption) (*DeleteBaseDatasetResponse, error)
 }
 
 type catalogServiceClient struct {
@@ -89,6 +96,26 @@ func (c *catalogServiceClient) GetBaseDataset(ctx context.Context, in *GetBaseDa
 	return out, nil
 }
 
+func (c *catalogServiceClient) PublishBaseDataset(ctx context.Context, in *PublishBaseDatasetRequest, opts ...grpc.CallOption) (*PublishBaseDatasetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PublishBaseDatasetResponse)
+	err := c.cc.Invoke(ctx, CatalogService_PublishBaseDataset_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) DeleteBaseDataset(ctx context.Context, in *DeleteBaseDatasetRequest, opts ...grpc.CallOption) (*DeleteBaseDatasetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteBaseDatasetResponse)
+	err := c.cc.Invoke(ctx, CatalogService_DeleteBaseDataset_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CatalogServiceServer is the server API for CatalogService service.
 // All implementations must embed UnimplementedCatalogServiceServer
 // for forward compatibility.
@@ -103,6 +130,11 @@ type CatalogServiceServer interface {
 	ListBaseDatasets(context.Context, *ListBaseDatasetsRequest) (*ListBaseDatasetsResponse, error)
 	// Gives one base dataset.
 	GetBaseDataset(context.Context, *GetBaseDatasetRequest) (*GetBaseDatasetResponse, error)
+	// Makes a base dataset of a READY dataset version, for the caller's project. With a location on a file system, the version's files must
+	// have been copied there (`trainyard base publish` does both); jobs check it by its manifest.
+	PublishBaseDataset(context.Context, *PublishBaseDatasetRequest) (*PublishBaseDatasetResponse, error)
+	// Takes a published base dataset out of the list. Its bytes stay, and jobs that have it go on.
+	DeleteBaseDataset(context.Context, *DeleteBaseDatasetRequest) (*DeleteBaseDatasetResponse, error)
 	mustEmbedUnimplementedCatalogServiceServer()
 }
 
@@ -124,6 +156,12 @@ func (UnimplementedCatalogServiceServer) ListBaseDatasets(context.Context, *List
 }
 func (UnimplementedCatalogServiceServer) GetBaseDataset(context.Context, *GetBaseDatasetRequest) (*GetBaseDatasetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetBaseDataset not implemented")
+}
+func (UnimplementedCatalogServiceServer) PublishBaseDataset(context.Context, *PublishBaseDatasetRequest) (*PublishBaseDatasetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PublishBaseDataset not implemented")
+}
+func (UnimplementedCatalogServiceServer) DeleteBaseDataset(context.Context, *DeleteBaseDatasetRequest) (*DeleteBaseDatasetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteBaseDataset not implemented")
 }
 func (UnimplementedCatalogServiceServer) mustEmbedUnimplementedCatalogServiceServer() {}
 func (UnimplementedCatalogServiceServer) testEmbeddedByValue()                        {}
@@ -218,6 +256,42 @@ func _CatalogService_GetBaseDataset_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_PublishBaseDataset_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PublishBaseDatasetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).PublishBaseDataset(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_PublishBaseDataset_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).PublishBaseDataset(ctx, req.(*PublishBaseDatasetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_DeleteBaseDataset_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteBaseDatasetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).DeleteBaseDataset(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_DeleteBaseDataset_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).DeleteBaseDataset(ctx, req.(*DeleteBaseDatasetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CatalogService_ServiceDesc is the grpc.ServiceDesc for CatalogService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -240,6 +314,14 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetBaseDataset",
 			Handler:    _CatalogService_GetBaseDataset_Handler,
+		},
+		{
+			MethodName: "PublishBaseDataset",
+			Handler:    _CatalogService_PublishBaseDataset_Handler,
+		},
+		{
+			MethodName: "DeleteBaseDataset",
+			Handler:    _CatalogService_DeleteBaseDataset_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -26,6 +26,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How a channel's bytes reach the training program.
+type InputMode int32
+
+const (
+	// Not set.
+	InputMode_INPUT_MODE_UNSPECIFIED InputMode = 0
+	// All of it is copied to the disk before training begins, on the bill.
+	InputMode_FILE InputMode = 1
+	// Files that are fetched from S3 as they are read.
+	InputMode_FAST_FILE InputMode = 2
+	// A pipe an epoch that is read once, in order.
+	InputMode_PIPE InputMode = 3
+)
+
+// Enum value maps for InputMode.
+var (
+	InputMode_name = map[int32]string{
+		0: "INPUT_MODE_UNSPECIFIED",
+		1: "FILE",
+		2: "FAST_FILE",
+		3: "PIPE",
+	}
+	InputMode_value = map[string]int32{
+		"INPUT_MODE_UNSPECIFIED": 0,
+		"FILE":                   1,
+		"FAST_FILE":              2,
+		"PIPE":                   3,
+	}
+)
+
+func (x InputMode) Enum() *InputMode {
+	p := new(InputMode)
+	*p = x
+	return p
+}
+
+func (x InputMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InputMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_trainyard_training_v1_training_proto_enumTypes[0].Descriptor()
+}
+
+func (InputMode) Type() protoreflect.EnumType {
+	return &file_trainyard_training_v1_training_proto_enumTypes[0]
+}
+
+func (x InputMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InputMode.Descriptor instead.
+func (InputMode) EnumDescriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{0}
+}
+
 // Where a job stands.
 type TrainingJob_State int32
 
@@ -79,11 +136,11 @@ func (x TrainingJob_State) String() string {
 }
 
 func (TrainingJob_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_trainyard_training_v1_training_proto_enumTypes[0].Descriptor()
+	return file_trainyard_training_v1_training_proto_enumTypes[1].Descriptor()
 }
 
 func (TrainingJob_State) Type() protoreflect.EnumType {
-	return &file_trainyard_training_v1_training_proto_enumTypes[0]
+	return &file_trainyard_training_v1_training_proto_enumTypes[1]
 }
 
 func (x TrainingJob_State) Number() protoreflect.EnumNumber {
@@ -95,6 +152,120 @@ func (TrainingJob_State) EnumDescriptor() ([]byte, []int) {
 	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// How a check ended.
+type CheckResult_Status int32
+
+const (
+	// Not set.
+	CheckResult_STATUS_UNSPECIFIED CheckResult_Status = 0
+	// Nothing is wrong.
+	CheckResult_PASS CheckResult_Status = 1
+	// It may go wrong, or is unwise.
+	CheckResult_WARN CheckResult_Status = 2
+	// The job would fail.
+	CheckResult_FAIL CheckResult_Status = 3
+	// It could not be looked at, or does not concern this job; `seen` says why.
+	CheckResult_SKIPPED CheckResult_Status = 4
+)
+
+// Enum value maps for CheckResult_Status.
+var (
+	CheckResult_Status_name = map[int32]string{
+		0: "STATUS_UNSPECIFIED",
+		1: "PASS",
+		2: "WARN",
+		3: "FAIL",
+		4: "SKIPPED",
+	}
+	CheckResult_Status_value = map[string]int32{
+		"STATUS_UNSPECIFIED": 0,
+		"PASS":               1,
+		"WARN":               2,
+		"FAIL":               3,
+		"SKIPPED":            4,
+	}
+)
+
+func (x CheckResult_Status) Enum() *CheckResult_Status {
+	p := new(CheckResult_Status)
+	*p = x
+	return p
+}
+
+func (x CheckResult_Status) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckResult_Status) Descriptor() protoreflect.EnumDescriptor {
+	return file_trainyard_training_v1_training_proto_enumTypes[2].Descriptor()
+}
+
+func (CheckResult_Status) Type() protoreflect.EnumType {
+	return &file_trainyard_training_v1_training_proto_enumTypes[2]
+}
+
+func (x CheckResult_Status) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckResult_Status.Descriptor instead.
+func (CheckResult_Status) EnumDescriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{4, 0}
+}
+
+// How several instances share the data of a channel.
+type Resources_Distribution int32
+
+const (
+	// Not set: each has a full copy.
+	Resources_DISTRIBUTION_UNSPECIFIED Resources_Distribution = 0
+	// Each instance has all of it.
+	Resources_FULL_COPY Resources_Distribution = 1
+	// Each instance has its part of the shards.
+	Resources_SHARDED Resources_Distribution = 2
+)
+
+// Enum value maps for Resources_Distribution.
+var (
+	Resources_Distribution_name = map[int32]string{
+		0: "DISTRIBUTION_UNSPECIFIED",
+		1: "FULL_COPY",
+		2: "SHARDED",
+	}
+	Resources_Distribution_value = map[string]int32{
+		"DISTRIBUTION_UNSPECIFIED": 0,
+		"FULL_COPY":                1,
+		"SHARDED":                  2,
+	}
+)
+
+func (x Resources_Distribution) Enum() *Resources_Distribution {
+	p := new(Resources_Distribution)
+	*p = x
+	return p
+}
+
+func (x Resources_Distribution) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Resources_Distribution) Descriptor() protoreflect.EnumDescriptor {
+	return file_trainyard_training_v1_training_proto_enumTypes[3].Descriptor()
+}
+
+func (Resources_Distribution) Type() protoreflect.EnumType {
+	return &file_trainyard_training_v1_training_proto_enumTypes[3]
+}
+
+func (x Resources_Distribution) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Resources_Distribution.Descriptor instead.
+func (Resources_Distribution) EnumDescriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{8, 0}
+}
+
 // A training job.
 type TrainingJob struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -104,10 +275,10 @@ type TrainingJob struct {
 	State TrainingJob_State `protobuf:"varint,2,opt,name=state,proto3,enum=trainyard.training.v1.TrainingJob_State" json:"state,omitempty"`
 	// SageMaker's own secondary status, such as `Downloading`.
 	SecondaryStatus string `protobuf:"bytes,3,opt,name=secondary_status,json=secondaryStatus,proto3" json:"secondary_status,omitempty"`
-	// The recipe, `recipes/{recipe}`.
+	// The recipe, `recipes/{recipe}`. Empty with an image of one's own.
 	Recipe string `protobuf:"bytes,4,opt,name=recipe,proto3" json:"recipe,omitempty"`
 	// The dataset version, `datasets/{d}/versions/{n}`. A dataset alone means its newest READY version; it is pinned
-	// when the job is made.
+	// when the job is made. It gives the classes and what is validated on.
 	DatasetVersion string `protobuf:"bytes,5,opt,name=dataset_version,json=datasetVersion,proto3" json:"dataset_version,omitempty"`
 	// Base datasets to train on as well, `baseDatasets/{base}`.
 	BaseDatasets []string `protobuf:"bytes,6,rep,name=base_datasets,json=baseDatasets,proto3" json:"base_datasets,omitempty"`
@@ -134,7 +305,36 @@ type TrainingJob struct {
 	// When it ended.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// When it last changed.
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// More dataset versions whose train splits are trained on as well, joined by the names of the classes. Pinned as dataset_version is.
+	AdditionalDatasetVersions []string `protobuf:"bytes,19,rep,name=additional_dataset_versions,json=additionalDatasetVersions,proto3" json:"additional_dataset_versions,omitempty"`
+	// A training program of one's own, instead of a recipe.
+	CustomImage *CustomImage `protobuf:"bytes,20,opt,name=custom_image,json=customImage,proto3" json:"custom_image,omitempty"`
+	// How each channel is read, by its name: `train`, `validation`, `labels`, `version-2` and up for additional versions, or a base
+	// dataset's id. What is left out is chosen by size and epochs; the answer holds all of them. Channels on file systems have none.
+	InputModes map[string]InputMode `protobuf:"bytes,21,rep,name=input_modes,json=inputModes,proto3" json:"input_modes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=trainyard.training.v1.InputMode"`
+	// Tags of one's own on the SageMaker job, for the bill.
+	Tags map[string]string `protobuf:"bytes,22,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Go on from the checkpoints of this job, `trainingJobs/{job}`: a stopped or failed one of the same recipe.
+	ResumeFrom string `protobuf:"bytes,23,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`
+	// Preflight checks whose failure doesn't keep the job from being made, by name. It is recorded here.
+	OverrideChecks []string `protobuf:"bytes,24,rep,name=override_checks,json=overrideChecks,proto3" json:"override_checks,omitempty"`
+	// What preflight found when the job was made.
+	Preflight []*CheckResult `protobuf:"bytes,25,rep,name=preflight,proto3" json:"preflight,omitempty"`
+	// Where time and money went.
+	Ledger *Ledger `protobuf:"bytes,26,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	// What was expected of it when it was made, to stand beside the ledger.
+	Estimate *Estimate `protobuf:"bytes,27,opt,name=estimate,proto3" json:"estimate,omitempty"`
+	// The sweep it is a trial of, `sweeps/{sweep}`.
+	Sweep string `protobuf:"bytes,28,opt,name=sweep,proto3" json:"sweep,omitempty"`
+	// The region it runs in.
+	Region string `protobuf:"bytes,29,opt,name=region,proto3" json:"region,omitempty"`
+	// Where each base dataset is read, in the order of base_datasets.
+	ResolvedBaseDatasets []*ResolvedBaseDataset `protobuf:"bytes,30,rep,name=resolved_base_datasets,json=resolvedBaseDatasets,proto3" json:"resolved_base_datasets,omitempty"`
+	// What was chosen for it and why, such as EFS where FSx for Lustre isn't supported.
+	Notes []string `protobuf:"bytes,31,rep,name=notes,proto3" json:"notes,omitempty"`
+	// The training image.
+	Image         string `protobuf:"bytes,32,opt,name=image,proto3" json:"image,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -295,7 +495,904 @@ func (x *TrainingJob) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// The machine a job runs on. Zero values mean the recipe's defaults.
+func (x *TrainingJob) GetAdditionalDatasetVersions() []string {
+	if x != nil {
+		return x.AdditionalDatasetVersions
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetCustomImage() *CustomImage {
+	if x != nil {
+		return x.CustomImage
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetInputModes() map[string]InputMode {
+	if x != nil {
+		return x.InputModes
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetResumeFrom() string {
+	if x != nil {
+		return x.ResumeFrom
+	}
+	return ""
+}
+
+func (x *TrainingJob) GetOverrideChecks() []string {
+	if x != nil {
+		return x.OverrideChecks
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetPreflight() []*CheckResult {
+	if x != nil {
+		return x.Preflight
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetLedger() *Ledger {
+	if x != nil {
+		return x.Ledger
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetEstimate() *Estimate {
+	if x != nil {
+		return x.Estimate
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetSweep() string {
+	if x != nil {
+		return x.Sweep
+	}
+	return ""
+}
+
+func (x *TrainingJob) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *TrainingJob) GetResolvedBaseDatasets() []*ResolvedBaseDataset {
+	if x != nil {
+		return x.ResolvedBaseDatasets
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *TrainingJob) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+// A training program of one's own, in an image of an allowed registry. It gets the channels of the job by SageMaker's container contract.
+type CustomImage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The image's URI.
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// Instead of the image's entry point.
+	Entrypoint []string `protobuf:"bytes,2,rep,name=entrypoint,proto3" json:"entrypoint,omitempty"`
+	// The program's arguments.
+	Arguments []string `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	// Environment variables.
+	Environment map[string]string `protobuf:"bytes,4,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What the program finds in hyperparameters.json.
+	Hyperparameters map[string]string `protobuf:"bytes,5,rep,name=hyperparameters,proto3" json:"hyperparameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// How metrics are read from the log.
+	MetricDefinitions []*MetricDefinition `protobuf:"bytes,6,rep,name=metric_definitions,json=metricDefinitions,proto3" json:"metric_definitions,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *CustomImage) Reset() {
+	*x = CustomImage{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CustomImage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CustomImage) ProtoMessage() {}
+
+func (x *CustomImage) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CustomImage.ProtoReflect.Descriptor instead.
+func (*CustomImage) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CustomImage) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *CustomImage) GetEntrypoint() []string {
+	if x != nil {
+		return x.Entrypoint
+	}
+	return nil
+}
+
+func (x *CustomImage) GetArguments() []string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+func (x *CustomImage) GetEnvironment() map[string]string {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
+}
+
+func (x *CustomImage) GetHyperparameters() map[string]string {
+	if x != nil {
+		return x.Hyperparameters
+	}
+	return nil
+}
+
+func (x *CustomImage) GetMetricDefinitions() []*MetricDefinition {
+	if x != nil {
+		return x.MetricDefinitions
+	}
+	return nil
+}
+
+// How a metric is read from log lines.
+type MetricDefinition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The metric's name, such as `validation:accuracy`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// A regular expression whose group 1 is the value.
+	Regex         string `protobuf:"bytes,2,opt,name=regex,proto3" json:"regex,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetricDefinition) Reset() {
+	*x = MetricDefinition{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetricDefinition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetricDefinition) ProtoMessage() {}
+
+func (x *MetricDefinition) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetricDefinition.ProtoReflect.Descriptor instead.
+func (*MetricDefinition) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MetricDefinition) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MetricDefinition) GetRegex() string {
+	if x != nil {
+		return x.Regex
+	}
+	return ""
+}
+
+// Where a job reads a base dataset.
+type ResolvedBaseDataset struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `baseDatasets/{base}`.
+	BaseDataset string `protobuf:"bytes,1,opt,name=base_dataset,json=baseDataset,proto3" json:"base_dataset,omitempty"`
+	// Where it is read.
+	Location *BaseDatasetLocation `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	// SHA-256 of its manifest.json that the job is pinned to, hex; empty when the base dataset has none.
+	ManifestSha256 string `protobuf:"bytes,3,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ResolvedBaseDataset) Reset() {
+	*x = ResolvedBaseDataset{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolvedBaseDataset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolvedBaseDataset) ProtoMessage() {}
+
+func (x *ResolvedBaseDataset) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolvedBaseDataset.ProtoReflect.Descriptor instead.
+func (*ResolvedBaseDataset) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ResolvedBaseDataset) GetBaseDataset() string {
+	if x != nil {
+		return x.BaseDataset
+	}
+	return ""
+}
+
+func (x *ResolvedBaseDataset) GetLocation() *BaseDatasetLocation {
+	if x != nil {
+		return x.Location
+	}
+	return nil
+}
+
+func (x *ResolvedBaseDataset) GetManifestSha256() string {
+	if x != nil {
+		return x.ManifestSha256
+	}
+	return ""
+}
+
+// The result of one preflight check.
+type CheckResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The check's name, by which it is overridden, such as `s3-route`.
+	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	// What it looks at, for people.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// How it ended.
+	Status CheckResult_Status `protobuf:"varint,3,opt,name=status,proto3,enum=trainyard.training.v1.CheckResult_Status" json:"status,omitempty"`
+	// What was seen: ids, ports, routes.
+	Seen string `protobuf:"bytes,4,opt,name=seen,proto3" json:"seen,omitempty"`
+	// The error that it prevents, word for word as AWS says it.
+	Prevents string `protobuf:"bytes,5,opt,name=prevents,proto3" json:"prevents,omitempty"`
+	// How to mend it, for people.
+	Mend string `protobuf:"bytes,6,opt,name=mend,proto3" json:"mend,omitempty"`
+	// Lines for the AWS command line or Terraform that mend it.
+	Snippet string `protobuf:"bytes,7,opt,name=snippet,proto3" json:"snippet,omitempty"`
+	// Whether a failure was overridden for this job.
+	Overridden bool `protobuf:"varint,8,opt,name=overridden,proto3" json:"overridden,omitempty"`
+	// How long the check took.
+	Seconds       float64 `protobuf:"fixed64,9,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResult) Reset() {
+	*x = CheckResult{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResult) ProtoMessage() {}
+
+func (x *CheckResult) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
+func (*CheckResult) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CheckResult) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *CheckResult) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *CheckResult) GetStatus() CheckResult_Status {
+	if x != nil {
+		return x.Status
+	}
+	return CheckResult_STATUS_UNSPECIFIED
+}
+
+func (x *CheckResult) GetSeen() string {
+	if x != nil {
+		return x.Seen
+	}
+	return ""
+}
+
+func (x *CheckResult) GetPrevents() string {
+	if x != nil {
+		return x.Prevents
+	}
+	return ""
+}
+
+func (x *CheckResult) GetMend() string {
+	if x != nil {
+		return x.Mend
+	}
+	return ""
+}
+
+func (x *CheckResult) GetSnippet() string {
+	if x != nil {
+		return x.Snippet
+	}
+	return ""
+}
+
+func (x *CheckResult) GetOverridden() bool {
+	if x != nil {
+		return x.Overridden
+	}
+	return false
+}
+
+func (x *CheckResult) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+// Where a job's time and money went, by its real transitions.
+type Ledger struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attempts, in order.
+	Attempts []*Ledger_Attempt `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// Seconds of waiting for a machine, over all attempts.
+	QueueSeconds float64 `protobuf:"fixed64,2,opt,name=queue_seconds,json=queueSeconds,proto3" json:"queue_seconds,omitempty"`
+	// Seconds of copying data to the machine.
+	DownloadSeconds float64 `protobuf:"fixed64,3,opt,name=download_seconds,json=downloadSeconds,proto3" json:"download_seconds,omitempty"`
+	// Seconds of training.
+	TrainSeconds float64 `protobuf:"fixed64,4,opt,name=train_seconds,json=trainSeconds,proto3" json:"train_seconds,omitempty"`
+	// Seconds of saving the model.
+	UploadSeconds float64 `protobuf:"fixed64,5,opt,name=upload_seconds,json=uploadSeconds,proto3" json:"upload_seconds,omitempty"`
+	// Seconds in other statuses.
+	OtherSeconds float64 `protobuf:"fixed64,6,opt,name=other_seconds,json=otherSeconds,proto3" json:"other_seconds,omitempty"`
+	// From the first transition to the last: the sum of the five before.
+	TotalSeconds float64 `protobuf:"fixed64,7,opt,name=total_seconds,json=totalSeconds,proto3" json:"total_seconds,omitempty"`
+	// Seconds that are billed, times instances.
+	BilledSeconds int64 `protobuf:"varint,8,opt,name=billed_seconds,json=billedSeconds,proto3" json:"billed_seconds,omitempty"`
+	// Seconds a warm pool was kept after the job, times instances.
+	WarmPoolSeconds int64 `protobuf:"varint,9,opt,name=warm_pool_seconds,json=warmPoolSeconds,proto3" json:"warm_pool_seconds,omitempty"`
+	// Price of an instance's hour; 0 when the installation has none for this type.
+	HourlyPrice float64 `protobuf:"fixed64,10,opt,name=hourly_price,json=hourlyPrice,proto3" json:"hourly_price,omitempty"`
+	// What was billed.
+	Cost float64 `protobuf:"fixed64,11,opt,name=cost,proto3" json:"cost,omitempty"`
+	// Of which for the warm pool.
+	WarmPoolCost float64 `protobuf:"fixed64,12,opt,name=warm_pool_cost,json=warmPoolCost,proto3" json:"warm_pool_cost,omitempty"`
+	// What a spot instance saved against the same seconds on demand.
+	SpotSaving float64 `protobuf:"fixed64,13,opt,name=spot_saving,json=spotSaving,proto3" json:"spot_saving,omitempty"`
+	// The currency of all money here, such as USD.
+	Currency string `protobuf:"bytes,14,opt,name=currency,proto3" json:"currency,omitempty"`
+	// The share of the billed seconds that went into downloading.
+	DownloadShare float64 `protobuf:"fixed64,15,opt,name=download_share,json=downloadShare,proto3" json:"download_share,omitempty"`
+	// Whether the billed seconds are SageMaker's own, or reckoned from the transitions.
+	BilledBySagemaker bool `protobuf:"varint,16,opt,name=billed_by_sagemaker,json=billedBySagemaker,proto3" json:"billed_by_sagemaker,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Ledger) Reset() {
+	*x = Ledger{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ledger) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ledger) ProtoMessage() {}
+
+func (x *Ledger) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
+func (*Ledger) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Ledger) GetAttempts() []*Ledger_Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *Ledger) GetQueueSeconds() float64 {
+	if x != nil {
+		return x.QueueSeconds
+	}
+	return 0
+}
+
+func (x *Ledger) GetDownloadSeconds() float64 {
+	if x != nil {
+		return x.DownloadSeconds
+	}
+	return 0
+}
+
+func (x *Ledger) GetTrainSeconds() float64 {
+	if x != nil {
+		return x.TrainSeconds
+	}
+	return 0
+}
+
+func (x *Ledger) GetUploadSeconds() float64 {
+	if x != nil {
+		return x.UploadSeconds
+	}
+	return 0
+}
+
+func (x *Ledger) GetOtherSeconds() float64 {
+	if x != nil {
+		return x.OtherSeconds
+	}
+	return 0
+}
+
+func (x *Ledger) GetTotalSeconds() float64 {
+	if x != nil {
+		return x.TotalSeconds
+	}
+	return 0
+}
+
+func (x *Ledger) GetBilledSeconds() int64 {
+	if x != nil {
+		return x.BilledSeconds
+	}
+	return 0
+}
+
+func (x *Ledger) GetWarmPoolSeconds() int64 {
+	if x != nil {
+		return x.WarmPoolSeconds
+	}
+	return 0
+}
+
+func (x *Ledger) GetHourlyPrice() float64 {
+	if x != nil {
+		return x.HourlyPrice
+	}
+	return 0
+}
+
+func (x *Ledger) GetCost() float64 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
+func (x *Ledger) GetWarmPoolCost() float64 {
+	if x != nil {
+		return x.WarmPoolCost
+	}
+	return 0
+}
+
+func (x *Ledger) GetSpotSaving() float64 {
+	if x != nil {
+		return x.SpotSaving
+	}
+	return 0
+}
+
+func (x *Ledger) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Ledger) GetDownloadShare() float64 {
+	if x != nil {
+		return x.DownloadShare
+	}
+	return 0
+}
+
+func (x *Ledger) GetBilledBySagemaker() bool {
+	if x != nil {
+		return x.BilledBySagemaker
+	}
+	return false
+}
+
+// What one way of reading the data takes.
+type Estimate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How the user's data is read, such as FILE.
+	InputMode InputMode `protobuf:"varint,1,opt,name=input_mode,json=inputMode,proto3,enum=trainyard.training.v1.InputMode" json:"input_mode,omitempty"`
+	// Where the base datasets lie.
+	BaseStorage BaseDataset_Storage `protobuf:"varint,2,opt,name=base_storage,json=baseStorage,proto3,enum=trainyard.training.v1.BaseDataset_Storage" json:"base_storage,omitempty"`
+	// The machine.
+	InstanceType string `protobuf:"bytes,3,opt,name=instance_type,json=instanceType,proto3" json:"instance_type,omitempty"`
+	// How many.
+	InstanceCount int32 `protobuf:"varint,4,opt,name=instance_count,json=instanceCount,proto3" json:"instance_count,omitempty"`
+	// Expected seconds of waiting for a machine.
+	QueueSeconds float64 `protobuf:"fixed64,5,opt,name=queue_seconds,json=queueSeconds,proto3" json:"queue_seconds,omitempty"`
+	// Expected seconds of copying data.
+	DownloadSeconds float64 `protobuf:"fixed64,6,opt,name=download_seconds,json=downloadSeconds,proto3" json:"download_seconds,omitempty"`
+	// Expected seconds of training.
+	TrainSeconds float64 `protobuf:"fixed64,7,opt,name=train_seconds,json=trainSeconds,proto3" json:"train_seconds,omitempty"`
+	// Expected seconds of saving the model.
+	UploadSeconds float64 `protobuf:"fixed64,8,opt,name=upload_seconds,json=uploadSeconds,proto3" json:"upload_seconds,omitempty"`
+	// Their sum.
+	TotalSeconds float64 `protobuf:"fixed64,9,opt,name=total_seconds,json=totalSeconds,proto3" json:"total_seconds,omitempty"`
+	// Seconds that would be billed, times instances.
+	BilledSeconds float64 `protobuf:"fixed64,10,opt,name=billed_seconds,json=billedSeconds,proto3" json:"billed_seconds,omitempty"`
+	// Money for the machines.
+	ComputeCost float64 `protobuf:"fixed64,11,opt,name=compute_cost,json=computeCost,proto3" json:"compute_cost,omitempty"`
+	// Money for the storage of a month that this way needs beyond S3.
+	StorageCostPerMonth float64 `protobuf:"fixed64,12,opt,name=storage_cost_per_month,json=storageCostPerMonth,proto3" json:"storage_cost_per_month,omitempty"`
+	// compute_cost and this job's share of the storage.
+	TotalCost float64 `protobuf:"fixed64,13,opt,name=total_cost,json=totalCost,proto3" json:"total_cost,omitempty"`
+	// The currency of all money here.
+	Currency string `protobuf:"bytes,14,opt,name=currency,proto3" json:"currency,omitempty"`
+	// From so many jobs a month on this way is cheaper than the cheapest without a file system; 0 when never or not asked.
+	BreakEvenJobsPerMonth float64 `protobuf:"fixed64,15,opt,name=break_even_jobs_per_month,json=breakEvenJobsPerMonth,proto3" json:"break_even_jobs_per_month,omitempty"`
+	// Whether it is the cheapest of those possible.
+	Cheapest bool `protobuf:"varint,16,opt,name=cheapest,proto3" json:"cheapest,omitempty"`
+	// Whether it is the fastest of those possible.
+	Fastest bool `protobuf:"varint,17,opt,name=fastest,proto3" json:"fastest,omitempty"`
+	// Whether it is how the job as given would run.
+	Chosen bool `protobuf:"varint,18,opt,name=chosen,proto3" json:"chosen,omitempty"`
+	// Why it is not possible here; empty when it is.
+	Impossible    string `protobuf:"bytes,19,opt,name=impossible,proto3" json:"impossible,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Estimate) Reset() {
+	*x = Estimate{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Estimate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Estimate) ProtoMessage() {}
+
+func (x *Estimate) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Estimate.ProtoReflect.Descriptor instead.
+func (*Estimate) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Estimate) GetInputMode() InputMode {
+	if x != nil {
+		return x.InputMode
+	}
+	return InputMode_INPUT_MODE_UNSPECIFIED
+}
+
+func (x *Estimate) GetBaseStorage() BaseDataset_Storage {
+	if x != nil {
+		return x.BaseStorage
+	}
+	return BaseDataset_STORAGE_UNSPECIFIED
+}
+
+func (x *Estimate) GetInstanceType() string {
+	if x != nil {
+		return x.InstanceType
+	}
+	return ""
+}
+
+func (x *Estimate) GetInstanceCount() int32 {
+	if x != nil {
+		return x.InstanceCount
+	}
+	return 0
+}
+
+func (x *Estimate) GetQueueSeconds() float64 {
+	if x != nil {
+		return x.QueueSeconds
+	}
+	return 0
+}
+
+func (x *Estimate) GetDownloadSeconds() float64 {
+	if x != nil {
+		return x.DownloadSeconds
+	}
+	return 0
+}
+
+func (x *Estimate) GetTrainSeconds() float64 {
+	if x != nil {
+		return x.TrainSeconds
+	}
+	return 0
+}
+
+func (x *Estimate) GetUploadSeconds() float64 {
+	if x != nil {
+		return x.UploadSeconds
+	}
+	return 0
+}
+
+func (x *Estimate) GetTotalSeconds() float64 {
+	if x != nil {
+		return x.TotalSeconds
+	}
+	return 0
+}
+
+func (x *Estimate) GetBilledSeconds() float64 {
+	if x != nil {
+		return x.BilledSeconds
+	}
+	return 0
+}
+
+func (x *Estimate) GetComputeCost() float64 {
+	if x != nil {
+		return x.ComputeCost
+	}
+	return 0
+}
+
+func (x *Estimate) GetStorageCostPerMonth() float64 {
+	if x != nil {
+		return x.StorageCostPerMonth
+	}
+	return 0
+}
+
+func (x *Estimate) GetTotalCost() float64 {
+	if x != nil {
+		return x.TotalCost
+	}
+	return 0
+}
+
+func (x *Estimate) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Estimate) GetBreakEvenJobsPerMonth() float64 {
+	if x != nil {
+		return x.BreakEvenJobsPerMonth
+	}
+	return 0
+}
+
+func (x *Estimate) GetCheapest() bool {
+	if x != nil {
+		return x.Cheapest
+	}
+	return false
+}
+
+func (x *Estimate) GetFastest() bool {
+	if x != nil {
+		return x.Fastest
+	}
+	return false
+}
+
+func (x *Estimate) GetChosen() bool {
+	if x != nil {
+		return x.Chosen
+	}
+	return false
+}
+
+func (x *Estimate) GetImpossible() string {
+	if x != nil {
+		return x.Impossible
+	}
+	return ""
+}
+
+// A difference between two regions.
+type RegionDifference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What differs, such as `file system: FSx for Lustre` or `training image`.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// In the first region.
+	Here string `protobuf:"bytes,2,opt,name=here,proto3" json:"here,omitempty"`
+	// In the second region.
+	There string `protobuf:"bytes,3,opt,name=there,proto3" json:"there,omitempty"`
+	// What to change; empty when the suite does it by itself.
+	Change string `protobuf:"bytes,4,opt,name=change,proto3" json:"change,omitempty"`
+	// Whether a job fails there unless it is changed.
+	Blocking      bool `protobuf:"varint,5,opt,name=blocking,proto3" json:"blocking,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionDifference) Reset() {
+	*x = RegionDifference{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionDifference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionDifference) ProtoMessage() {}
+
+func (x *RegionDifference) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionDifference.ProtoReflect.Descriptor instead.
+func (*RegionDifference) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RegionDifference) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *RegionDifference) GetHere() string {
+	if x != nil {
+		return x.Here
+	}
+	return ""
+}
+
+func (x *RegionDifference) GetThere() string {
+	if x != nil {
+		return x.There
+	}
+	return ""
+}
+
+func (x *RegionDifference) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *RegionDifference) GetBlocking() bool {
+	if x != nil {
+		return x.Blocking
+	}
+	return false
+}
+
+// The machine a job runs on. Zero values mean the defaults of recipe and installation.
 type Resources struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// SageMaker instance type, such as `ml.m5.xlarge`.
@@ -304,15 +1401,35 @@ type Resources struct {
 	InstanceCount int32 `protobuf:"varint,2,opt,name=instance_count,json=instanceCount,proto3" json:"instance_count,omitempty"`
 	// Disk in GB.
 	VolumeSizeGb int32 `protobuf:"varint,3,opt,name=volume_size_gb,json=volumeSizeGb,proto3" json:"volume_size_gb,omitempty"`
-	// The job is stopped after this many seconds; at most 28 days.
+	// The job is stopped after this many seconds of training, over all attempts; at most 28 days.
 	MaxRuntimeSeconds int32 `protobuf:"varint,4,opt,name=max_runtime_seconds,json=maxRuntimeSeconds,proto3" json:"max_runtime_seconds,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Use spot instances: cheaper, may be interrupted, and then go on from the last checkpoint.
+	Spot bool `protobuf:"varint,5,opt,name=spot,proto3" json:"spot,omitempty"`
+	// With spot: wait and train no longer than this many seconds in all; 0 means twice max_runtime_seconds, up to 28 days.
+	MaxWaitSeconds int32 `protobuf:"varint,6,opt,name=max_wait_seconds,json=maxWaitSeconds,proto3" json:"max_wait_seconds,omitempty"`
+	// Keep the machine this many seconds for the next job of the same kind (a warm pool). It is billed, and not to be had with spot.
+	KeepAliveSeconds int32 `protobuf:"varint,7,opt,name=keep_alive_seconds,json=keepAliveSeconds,proto3" json:"keep_alive_seconds,omitempty"`
+	// Begin again this many times after an internal error of SageMaker's.
+	MaxRetries int32 `protobuf:"varint,8,opt,name=max_retries,json=maxRetries,proto3" json:"max_retries,omitempty"`
+	// No network for the training program.
+	NetworkIsolation bool `protobuf:"varint,9,opt,name=network_isolation,json=networkIsolation,proto3" json:"network_isolation,omitempty"`
+	// Run within the installation's VPC even if no base dataset needs it.
+	InVpc bool `protobuf:"varint,10,opt,name=in_vpc,json=inVpc,proto3" json:"in_vpc,omitempty"`
+	// Encrypt the traffic between several instances.
+	EncryptTraffic bool `protobuf:"varint,11,opt,name=encrypt_traffic,json=encryptTraffic,proto3" json:"encrypt_traffic,omitempty"`
+	// Key of KMS for the disk; empty means the installation's.
+	VolumeKmsKey string `protobuf:"bytes,12,opt,name=volume_kms_key,json=volumeKmsKey,proto3" json:"volume_kms_key,omitempty"`
+	// Key of KMS for the model; empty means the installation's.
+	OutputKmsKey string `protobuf:"bytes,13,opt,name=output_kms_key,json=outputKmsKey,proto3" json:"output_kms_key,omitempty"`
+	// How several instances share the data.
+	Distribution  Resources_Distribution `protobuf:"varint,14,opt,name=distribution,proto3,enum=trainyard.training.v1.Resources_Distribution" json:"distribution,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[1]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +1441,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[1]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +1454,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{1}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Resources) GetInstanceType() string {
@@ -368,6 +1485,76 @@ func (x *Resources) GetMaxRuntimeSeconds() int32 {
 	return 0
 }
 
+func (x *Resources) GetSpot() bool {
+	if x != nil {
+		return x.Spot
+	}
+	return false
+}
+
+func (x *Resources) GetMaxWaitSeconds() int32 {
+	if x != nil {
+		return x.MaxWaitSeconds
+	}
+	return 0
+}
+
+func (x *Resources) GetKeepAliveSeconds() int32 {
+	if x != nil {
+		return x.KeepAliveSeconds
+	}
+	return 0
+}
+
+func (x *Resources) GetMaxRetries() int32 {
+	if x != nil {
+		return x.MaxRetries
+	}
+	return 0
+}
+
+func (x *Resources) GetNetworkIsolation() bool {
+	if x != nil {
+		return x.NetworkIsolation
+	}
+	return false
+}
+
+func (x *Resources) GetInVpc() bool {
+	if x != nil {
+		return x.InVpc
+	}
+	return false
+}
+
+func (x *Resources) GetEncryptTraffic() bool {
+	if x != nil {
+		return x.EncryptTraffic
+	}
+	return false
+}
+
+func (x *Resources) GetVolumeKmsKey() string {
+	if x != nil {
+		return x.VolumeKmsKey
+	}
+	return ""
+}
+
+func (x *Resources) GetOutputKmsKey() string {
+	if x != nil {
+		return x.OutputKmsKey
+	}
+	return ""
+}
+
+func (x *Resources) GetDistribution() Resources_Distribution {
+	if x != nil {
+		return x.Distribution
+	}
+	return Resources_DISTRIBUTION_UNSPECIFIED
+}
+
 // A phase of a job.
 type Phase struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -385,7 +1572,7 @@ type Phase struct {
 
 func (x *Phase) Reset() {
 	*x = Phase{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[2]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +1584,7 @@ func (x *Phase) String() string {
 func (*Phase) ProtoMessage() {}
 
 func (x *Phase) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[2]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +1597,7 @@ func (x *Phase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Phase.ProtoReflect.Descriptor instead.
 func (*Phase) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{2}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Phase) GetName() string {
@@ -458,7 +1645,7 @@ type MetricPoint struct {
 
 func (x *MetricPoint) Reset() {
 	*x = MetricPoint{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[3]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +1657,7 @@ func (x *MetricPoint) String() string {
 func (*MetricPoint) ProtoMessage() {}
 
 func (x *MetricPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[3]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +1670,7 @@ func (x *MetricPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricPoint.ProtoReflect.Descriptor instead.
 func (*MetricPoint) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{3}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MetricPoint) GetName() string {
@@ -529,7 +1716,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[4]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +1728,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[4]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +1741,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{4}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LogLine) GetTime() *timestamppb.Timestamp {
@@ -591,7 +1778,7 @@ type CreateTrainingJobRequest struct {
 
 func (x *CreateTrainingJobRequest) Reset() {
 	*x = CreateTrainingJobRequest{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[5]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -603,7 +1790,7 @@ func (x *CreateTrainingJobRequest) String() string {
 func (*CreateTrainingJobRequest) ProtoMessage() {}
 
 func (x *CreateTrainingJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[5]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,7 +1803,7 @@ func (x *CreateTrainingJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTrainingJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateTrainingJobRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{5}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateTrainingJobRequest) GetTrainingJob() *TrainingJob {
@@ -633,6 +1820,509 @@ func (x *CreateTrainingJobRequest) GetRequestId() string {
 	return ""
 }
 
+// Request of PreflightTrainingJob.
+type PreflightTrainingJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job as CreateTrainingJob would get it.
+	TrainingJob *TrainingJob `protobuf:"bytes,1,opt,name=training_job,json=trainingJob,proto3" json:"training_job,omitempty"`
+	// Look at another region than the installation's.
+	Region        string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreflightTrainingJobRequest) Reset() {
+	*x = PreflightTrainingJobRequest{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreflightTrainingJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreflightTrainingJobRequest) ProtoMessage() {}
+
+func (x *PreflightTrainingJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreflightTrainingJobRequest.ProtoReflect.Descriptor instead.
+func (*PreflightTrainingJobRequest) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PreflightTrainingJobRequest) GetTrainingJob() *TrainingJob {
+	if x != nil {
+		return x.TrainingJob
+	}
+	return nil
+}
+
+func (x *PreflightTrainingJobRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+// Response of PreflightTrainingJob.
+type PreflightTrainingJobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All checks, failures first.
+	Checks []*CheckResult `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	// Whether CreateTrainingJob would make the job.
+	Passed bool `protobuf:"varint,2,opt,name=passed,proto3" json:"passed,omitempty"`
+	// What was chosen for it and why.
+	Notes         []string `protobuf:"bytes,3,rep,name=notes,proto3" json:"notes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreflightTrainingJobResponse) Reset() {
+	*x = PreflightTrainingJobResponse{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreflightTrainingJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreflightTrainingJobResponse) ProtoMessage() {}
+
+func (x *PreflightTrainingJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreflightTrainingJobResponse.ProtoReflect.Descriptor instead.
+func (*PreflightTrainingJobResponse) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PreflightTrainingJobResponse) GetChecks() []*CheckResult {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *PreflightTrainingJobResponse) GetPassed() bool {
+	if x != nil {
+		return x.Passed
+	}
+	return false
+}
+
+func (x *PreflightTrainingJobResponse) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+// Request of EstimateTrainingJob.
+type EstimateTrainingJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job as CreateTrainingJob would get it.
+	TrainingJob *TrainingJob `protobuf:"bytes,1,opt,name=training_job,json=trainingJob,proto3" json:"training_job,omitempty"`
+	// Jobs like it a month, among which the cost of a file system is shared; 0 means 1.
+	JobsPerMonth  int32 `protobuf:"varint,2,opt,name=jobs_per_month,json=jobsPerMonth,proto3" json:"jobs_per_month,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EstimateTrainingJobRequest) Reset() {
+	*x = EstimateTrainingJobRequest{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EstimateTrainingJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EstimateTrainingJobRequest) ProtoMessage() {}
+
+func (x *EstimateTrainingJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EstimateTrainingJobRequest.ProtoReflect.Descriptor instead.
+func (*EstimateTrainingJobRequest) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *EstimateTrainingJobRequest) GetTrainingJob() *TrainingJob {
+	if x != nil {
+		return x.TrainingJob
+	}
+	return nil
+}
+
+func (x *EstimateTrainingJobRequest) GetJobsPerMonth() int32 {
+	if x != nil {
+		return x.JobsPerMonth
+	}
+	return 0
+}
+
+// Response of EstimateTrainingJob.
+type EstimateTrainingJobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each way, the one of the job as given first.
+	Estimates []*Estimate `protobuf:"bytes,1,rep,name=estimates,proto3" json:"estimates,omitempty"`
+	// What was assumed: prices, throughputs, past jobs.
+	Assumptions []string `protobuf:"bytes,2,rep,name=assumptions,proto3" json:"assumptions,omitempty"`
+	// Bytes of the user's data that the job reads.
+	DatasetBytes int64 `protobuf:"varint,3,opt,name=dataset_bytes,json=datasetBytes,proto3" json:"dataset_bytes,omitempty"`
+	// Bytes of the base datasets.
+	BaseBytes     int64 `protobuf:"varint,4,opt,name=base_bytes,json=baseBytes,proto3" json:"base_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EstimateTrainingJobResponse) Reset() {
+	*x = EstimateTrainingJobResponse{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EstimateTrainingJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EstimateTrainingJobResponse) ProtoMessage() {}
+
+func (x *EstimateTrainingJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EstimateTrainingJobResponse.ProtoReflect.Descriptor instead.
+func (*EstimateTrainingJobResponse) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *EstimateTrainingJobResponse) GetEstimates() []*Estimate {
+	if x != nil {
+		return x.Estimates
+	}
+	return nil
+}
+
+func (x *EstimateTrainingJobResponse) GetAssumptions() []string {
+	if x != nil {
+		return x.Assumptions
+	}
+	return nil
+}
+
+func (x *EstimateTrainingJobResponse) GetDatasetBytes() int64 {
+	if x != nil {
+		return x.DatasetBytes
+	}
+	return 0
+}
+
+func (x *EstimateTrainingJobResponse) GetBaseBytes() int64 {
+	if x != nil {
+		return x.BaseBytes
+	}
+	return 0
+}
+
+// Request of CompareRegions.
+type CompareRegionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A region, such as us-east-1; empty means the installation's.
+	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// The other region, such as cn-north-1.
+	OtherRegion string `protobuf:"bytes,2,opt,name=other_region,json=otherRegion,proto3" json:"other_region,omitempty"`
+	// A job to compare for; may be left out.
+	TrainingJob   *TrainingJob `protobuf:"bytes,3,opt,name=training_job,json=trainingJob,proto3" json:"training_job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareRegionsRequest) Reset() {
+	*x = CompareRegionsRequest{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareRegionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareRegionsRequest) ProtoMessage() {}
+
+func (x *CompareRegionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareRegionsRequest.ProtoReflect.Descriptor instead.
+func (*CompareRegionsRequest) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CompareRegionsRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *CompareRegionsRequest) GetOtherRegion() string {
+	if x != nil {
+		return x.OtherRegion
+	}
+	return ""
+}
+
+func (x *CompareRegionsRequest) GetTrainingJob() *TrainingJob {
+	if x != nil {
+		return x.TrainingJob
+	}
+	return nil
+}
+
+// Response of CompareRegions.
+type CompareRegionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What differs, the blocking ones first.
+	Differences   []*RegionDifference `protobuf:"bytes,1,rep,name=differences,proto3" json:"differences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareRegionsResponse) Reset() {
+	*x = CompareRegionsResponse{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareRegionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareRegionsResponse) ProtoMessage() {}
+
+func (x *CompareRegionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareRegionsResponse.ProtoReflect.Descriptor instead.
+func (*CompareRegionsResponse) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CompareRegionsResponse) GetDifferences() []*RegionDifference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+// Request of GetTrainingUsage.
+type GetTrainingUsageRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTrainingUsageRequest) Reset() {
+	*x = GetTrainingUsageRequest{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTrainingUsageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTrainingUsageRequest) ProtoMessage() {}
+
+func (x *GetTrainingUsageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTrainingUsageRequest.ProtoReflect.Descriptor instead.
+func (*GetTrainingUsageRequest) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{19}
+}
+
+// Response of GetTrainingUsage. A limit of 0 means that there is none.
+type GetTrainingUsageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Jobs that have not ended.
+	ConcurrentJobs int32 `protobuf:"varint,1,opt,name=concurrent_jobs,json=concurrentJobs,proto3" json:"concurrent_jobs,omitempty"`
+	// At most so many.
+	MaxConcurrentJobs int32 `protobuf:"varint,2,opt,name=max_concurrent_jobs,json=maxConcurrentJobs,proto3" json:"max_concurrent_jobs,omitempty"`
+	// Hours of instances billed this month (UTC), with what goes on reckoned up to now.
+	InstanceHours float64 `protobuf:"fixed64,3,opt,name=instance_hours,json=instanceHours,proto3" json:"instance_hours,omitempty"`
+	// At most so many a month.
+	MaxInstanceHours float64 `protobuf:"fixed64,4,opt,name=max_instance_hours,json=maxInstanceHours,proto3" json:"max_instance_hours,omitempty"`
+	// Money billed this month.
+	Cost float64 `protobuf:"fixed64,5,opt,name=cost,proto3" json:"cost,omitempty"`
+	// At most so much a month.
+	MaxCost float64 `protobuf:"fixed64,6,opt,name=max_cost,json=maxCost,proto3" json:"max_cost,omitempty"`
+	// The currency of the money.
+	Currency string `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`
+	// When the month ends.
+	ResetTime     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reset_time,json=resetTime,proto3" json:"reset_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTrainingUsageResponse) Reset() {
+	*x = GetTrainingUsageResponse{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTrainingUsageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTrainingUsageResponse) ProtoMessage() {}
+
+func (x *GetTrainingUsageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTrainingUsageResponse.ProtoReflect.Descriptor instead.
+func (*GetTrainingUsageResponse) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetTrainingUsageResponse) GetConcurrentJobs() int32 {
+	if x != nil {
+		return x.ConcurrentJobs
+	}
+	return 0
+}
+
+func (x *GetTrainingUsageResponse) GetMaxConcurrentJobs() int32 {
+	if x != nil {
+		return x.MaxConcurrentJobs
+	}
+	return 0
+}
+
+func (x *GetTrainingUsageResponse) GetInstanceHours() float64 {
+	if x != nil {
+		return x.InstanceHours
+	}
+	return 0
+}
+
+func (x *GetTrainingUsageResponse) GetMaxInstanceHours() float64 {
+	if x != nil {
+		return x.MaxInstanceHours
+	}
+	return 0
+}
+
+func (x *GetTrainingUsageResponse) GetCost() float64 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
+func (x *GetTrainingUsageResponse) GetMaxCost() float64 {
+	if x != nil {
+		return x.MaxCost
+	}
+	return 0
+}
+
+func (x *GetTrainingUsageResponse) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *GetTrainingUsageResponse) GetResetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ResetTime
+	}
+	return nil
+}
+
 // Response of CreateTrainingJob.
 type CreateTrainingJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -644,7 +2334,7 @@ type CreateTrainingJobResponse struct {
 
 func (x *CreateTrainingJobResponse) Reset() {
 	*x = CreateTrainingJobResponse{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[6]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +2346,7 @@ func (x *CreateTrainingJobResponse) String() string {
 func (*CreateTrainingJobResponse) ProtoMessage() {}
 
 func (x *CreateTrainingJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[6]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +2359,7 @@ func (x *CreateTrainingJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTrainingJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateTrainingJobResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{6}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateTrainingJobResponse) GetTrainingJob() *TrainingJob {
@@ -690,7 +2380,7 @@ type GetTrainingJobRequest struct {
 
 func (x *GetTrainingJobRequest) Reset() {
 	*x = GetTrainingJobRequest{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[7]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +2392,7 @@ func (x *GetTrainingJobRequest) String() string {
 func (*GetTrainingJobRequest) ProtoMessage() {}
 
 func (x *GetTrainingJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[7]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +2405,7 @@ func (x *GetTrainingJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrainingJobRequest.ProtoReflect.Descriptor instead.
 func (*GetTrainingJobRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{7}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetTrainingJobRequest) GetName() string {
@@ -736,7 +2426,7 @@ type GetTrainingJobResponse struct {
 
 func (x *GetTrainingJobResponse) Reset() {
 	*x = GetTrainingJobResponse{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[8]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +2438,7 @@ func (x *GetTrainingJobResponse) String() string {
 func (*GetTrainingJobResponse) ProtoMessage() {}
 
 func (x *GetTrainingJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[8]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +2451,7 @@ func (x *GetTrainingJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrainingJobResponse.ProtoReflect.Descriptor instead.
 func (*GetTrainingJobResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{8}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetTrainingJobResponse) GetTrainingJob() *TrainingJob {
@@ -777,14 +2467,16 @@ type ListTrainingJobsRequest struct {
 	// At most this many; 0 means 50, more than 1000 means 1000.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From the page before.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only the trials of this sweep, `sweeps/{sweep}`.
+	Sweep         string `protobuf:"bytes,3,opt,name=sweep,proto3" json:"sweep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTrainingJobsRequest) Reset() {
 	*x = ListTrainingJobsRequest{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[9]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +2488,7 @@ func (x *ListTrainingJobsRequest) String() string {
 func (*ListTrainingJobsRequest) ProtoMessage() {}
 
 func (x *ListTrainingJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[9]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +2501,7 @@ func (x *ListTrainingJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTrainingJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListTrainingJobsRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{9}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListTrainingJobsRequest) GetPageSize() int32 {
@@ -822,6 +2514,13 @@ func (x *ListTrainingJobsRequest) GetPageSize() int32 {
 func (x *ListTrainingJobsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListTrainingJobsRequest) GetSweep() string {
+	if x != nil {
+		return x.Sweep
 	}
 	return ""
 }
@@ -839,7 +2538,7 @@ type ListTrainingJobsResponse struct {
 
 func (x *ListTrainingJobsResponse) Reset() {
 	*x = ListTrainingJobsResponse{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[10]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +2550,7 @@ func (x *ListTrainingJobsResponse) String() string {
 func (*ListTrainingJobsResponse) ProtoMessage() {}
 
 func (x *ListTrainingJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[10]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,7 +2563,7 @@ func (x *ListTrainingJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTrainingJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListTrainingJobsResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{10}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListTrainingJobsResponse) GetTrainingJobs() []*TrainingJob {
@@ -892,7 +2591,7 @@ type StopTrainingJobRequest struct {
 
 func (x *StopTrainingJobRequest) Reset() {
 	*x = StopTrainingJobRequest{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[11]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +2603,7 @@ func (x *StopTrainingJobRequest) String() string {
 func (*StopTrainingJobRequest) ProtoMessage() {}
 
 func (x *StopTrainingJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[11]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +2616,7 @@ func (x *StopTrainingJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopTrainingJobRequest.ProtoReflect.Descriptor instead.
 func (*StopTrainingJobRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{11}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StopTrainingJobRequest) GetName() string {
@@ -938,7 +2637,7 @@ type StopTrainingJobResponse struct {
 
 func (x *StopTrainingJobResponse) Reset() {
 	*x = StopTrainingJobResponse{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[12]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +2649,7 @@ func (x *StopTrainingJobResponse) String() string {
 func (*StopTrainingJobResponse) ProtoMessage() {}
 
 func (x *StopTrainingJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[12]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +2662,7 @@ func (x *StopTrainingJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopTrainingJobResponse.ProtoReflect.Descriptor instead.
 func (*StopTrainingJobResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{12}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StopTrainingJobResponse) GetTrainingJob() *TrainingJob {
@@ -988,7 +2687,7 @@ type ListTrainingJobMetricsRequest struct {
 
 func (x *ListTrainingJobMetricsRequest) Reset() {
 	*x = ListTrainingJobMetricsRequest{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[13]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +2699,7 @@ func (x *ListTrainingJobMetricsRequest) String() string {
 func (*ListTrainingJobMetricsRequest) ProtoMessage() {}
 
 func (x *ListTrainingJobMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[13]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +2712,7 @@ func (x *ListTrainingJobMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTrainingJobMetricsRequest.ProtoReflect.Descriptor instead.
 func (*ListTrainingJobMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{13}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListTrainingJobMetricsRequest) GetParent() string {
@@ -1050,7 +2749,7 @@ type ListTrainingJobMetricsResponse struct {
 
 func (x *ListTrainingJobMetricsResponse) Reset() {
 	*x = ListTrainingJobMetricsResponse{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[14]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +2761,7 @@ func (x *ListTrainingJobMetricsResponse) String() string {
 func (*ListTrainingJobMetricsResponse) ProtoMessage() {}
 
 func (x *ListTrainingJobMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[14]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +2774,7 @@ func (x *ListTrainingJobMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTrainingJobMetricsResponse.ProtoReflect.Descriptor instead.
 func (*ListTrainingJobMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{14}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListTrainingJobMetricsResponse) GetPoints() []*MetricPoint {
@@ -1107,7 +2806,7 @@ type ListTrainingJobLogsRequest struct {
 
 func (x *ListTrainingJobLogsRequest) Reset() {
 	*x = ListTrainingJobLogsRequest{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[15]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +2818,7 @@ func (x *ListTrainingJobLogsRequest) String() string {
 func (*ListTrainingJobLogsRequest) ProtoMessage() {}
 
 func (x *ListTrainingJobLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[15]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1132,7 +2831,7 @@ func (x *ListTrainingJobLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTrainingJobLogsRequest.ProtoReflect.Descriptor instead.
 func (*ListTrainingJobLogsRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{15}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListTrainingJobLogsRequest) GetParent() string {
@@ -1169,7 +2868,7 @@ type ListTrainingJobLogsResponse struct {
 
 func (x *ListTrainingJobLogsResponse) Reset() {
 	*x = ListTrainingJobLogsResponse{}
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[16]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +2880,7 @@ func (x *ListTrainingJobLogsResponse) String() string {
 func (*ListTrainingJobLogsResponse) ProtoMessage() {}
 
 func (x *ListTrainingJobLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_training_proto_msgTypes[16]
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +2893,7 @@ func (x *ListTrainingJobLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTrainingJobLogsResponse.ProtoReflect.Descriptor instead.
 func (*ListTrainingJobLogsResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{16}
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListTrainingJobLogsResponse) GetLines() []*LogLine {
@@ -1211,16 +2910,134 @@ func (x *ListTrainingJobLogsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// One start of the job: spot instances and retries begin anew.
+type Ledger_Attempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1.
+	Number int32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Seconds of waiting for a machine.
+	QueueSeconds float64 `protobuf:"fixed64,2,opt,name=queue_seconds,json=queueSeconds,proto3" json:"queue_seconds,omitempty"`
+	// Seconds of copying data to the machine.
+	DownloadSeconds float64 `protobuf:"fixed64,3,opt,name=download_seconds,json=downloadSeconds,proto3" json:"download_seconds,omitempty"`
+	// Seconds of training.
+	TrainSeconds float64 `protobuf:"fixed64,4,opt,name=train_seconds,json=trainSeconds,proto3" json:"train_seconds,omitempty"`
+	// Seconds of saving the model.
+	UploadSeconds float64 `protobuf:"fixed64,5,opt,name=upload_seconds,json=uploadSeconds,proto3" json:"upload_seconds,omitempty"`
+	// Seconds in statuses that are none of these.
+	OtherSeconds float64 `protobuf:"fixed64,6,opt,name=other_seconds,json=otherSeconds,proto3" json:"other_seconds,omitempty"`
+	// When it began.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// When it ended; absent while it goes on.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Whether it was interrupted and began again.
+	Interrupted   bool `protobuf:"varint,9,opt,name=interrupted,proto3" json:"interrupted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ledger_Attempt) Reset() {
+	*x = Ledger_Attempt{}
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ledger_Attempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ledger_Attempt) ProtoMessage() {}
+
+func (x *Ledger_Attempt) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_training_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ledger_Attempt.ProtoReflect.Descriptor instead.
+func (*Ledger_Attempt) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_training_proto_rawDescGZIP(), []int{5, 0}
+}
+
+func (x *Ledger_Attempt) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Ledger_Attempt) GetQueueSeconds() float64 {
+	if x != nil {
+		return x.QueueSeconds
+	}
+	return 0
+}
+
+func (x *Ledger_Attempt) GetDownloadSeconds() float64 {
+	if x != nil {
+		return x.DownloadSeconds
+	}
+	return 0
+}
+
+func (x *Ledger_Attempt) GetTrainSeconds() float64 {
+	if x != nil {
+		return x.TrainSeconds
+	}
+	return 0
+}
+
+func (x *Ledger_Attempt) GetUploadSeconds() float64 {
+	if x != nil {
+		return x.UploadSeconds
+	}
+	return 0
+}
+
+func (x *Ledger_Attempt) GetOtherSeconds() float64 {
+	if x != nil {
+		return x.OtherSeconds
+	}
+	return 0
+}
+
+func (x *Ledger_Attempt) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Ledger_Attempt) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Ledger_Attempt) GetInterrupted() bool {
+	if x != nil {
+		return x.Interrupted
+	}
+	return false
+}
+
 var File_trainyard_training_v1_training_proto protoreflect.FileDescriptor
 
 const file_trainyard_training_v1_training_proto_rawDesc = "" +
 	"\n" +
-	"$trainyard/training/v1/training.proto\x12\x15trainyard.training.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a trainyard/errors/v1/errors.proto\"\xfc\t\n" +
+	"$trainyard/training/v1/training.proto\x12\x15trainyard.training.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a trainyard/errors/v1/errors.proto\x1a#trainyard/training/v1/catalog.proto\"\xdd\x11\n" +
 	"\vTrainingJob\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12C\n" +
 	"\x05state\x18\x02 \x01(\x0e2(.trainyard.training.v1.TrainingJob.StateB\x03\xe0A\x03R\x05state\x12.\n" +
-	"\x10secondary_status\x18\x03 \x01(\tB\x03\xe0A\x03R\x0fsecondaryStatus\x12!\n" +
-	"\x06recipe\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18PR\x06recipe\x123\n" +
+	"\x10secondary_status\x18\x03 \x01(\tB\x03\xe0A\x03R\x0fsecondaryStatus\x12\x1f\n" +
+	"\x06recipe\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18PR\x06recipe\x123\n" +
 	"\x0fdataset_version\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x0edatasetVersion\x12/\n" +
 	"\rbase_datasets\x18\x06 \x03(\tB\n" +
@@ -1242,13 +3059,36 @@ const file_trainyard_training_v1_training_proto_rawDesc = "" +
 	"start_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\tstartTime\x12:\n" +
 	"\bend_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\aendTime\x12@\n" +
 	"\vupdate_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
-	"updateTime\x1aU\n" +
+	"updateTime\x12S\n" +
+	"\x1badditional_dataset_versions\x18\x13 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\b\x18\x01\"\ar\x05\x10\x01\x18\xc8\x01R\x19additionalDatasetVersions\x12E\n" +
+	"\fcustom_image\x18\x14 \x01(\v2\".trainyard.training.v1.CustomImageR\vcustomImage\x12f\n" +
+	"\vinput_modes\x18\x15 \x03(\v22.trainyard.training.v1.TrainingJob.InputModesEntryB\x11\xbaH\x0e\x9a\x01\v\x10\x14*\a\x82\x01\x04\x10\x01 \x00R\n" +
+	"inputModes\x12J\n" +
+	"\x04tags\x18\x16 \x03(\v2,.trainyard.training.v1.TrainingJob.TagsEntryB\b\xbaH\x05\x9a\x01\x02\x10(R\x04tags\x12(\n" +
+	"\vresume_from\x18\x17 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
+	"resumeFrom\x123\n" +
+	"\x0foverride_checks\x18\x18 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\x10(\x18\x01R\x0eoverrideChecks\x12E\n" +
+	"\tpreflight\x18\x19 \x03(\v2\".trainyard.training.v1.CheckResultB\x03\xe0A\x03R\tpreflight\x12:\n" +
+	"\x06ledger\x18\x1a \x01(\v2\x1d.trainyard.training.v1.LedgerB\x03\xe0A\x03R\x06ledger\x12@\n" +
+	"\bestimate\x18\x1b \x01(\v2\x1f.trainyard.training.v1.EstimateB\x03\xe0A\x03R\bestimate\x12\x19\n" +
+	"\x05sweep\x18\x1c \x01(\tB\x03\xe0A\x03R\x05sweep\x12\x1b\n" +
+	"\x06region\x18\x1d \x01(\tB\x03\xe0A\x03R\x06region\x12e\n" +
+	"\x16resolved_base_datasets\x18\x1e \x03(\v2*.trainyard.training.v1.ResolvedBaseDatasetB\x03\xe0A\x03R\x14resolvedBaseDatasets\x12\x19\n" +
+	"\x05notes\x18\x1f \x03(\tB\x03\xe0A\x03R\x05notes\x12\x19\n" +
+	"\x05image\x18  \x01(\tB\x03\xe0A\x03R\x05image\x1aU\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"m\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\x1a_\n" +
+	"\x0fInputModesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
+	"\x05value\x18\x02 \x01(\x0e2 .trainyard.training.v1.InputModeR\x05value:\x028\x01\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"m\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -1258,12 +3098,132 @@ const file_trainyard_training_v1_training_proto_rawDesc = "" +
 	"\tSUCCEEDED\x10\x04\x12\n" +
 	"\n" +
 	"\x06FAILED\x10\x05\x12\v\n" +
-	"\aSTOPPED\x10\x06\"\xdc\x01\n" +
+	"\aSTOPPED\x10\x06\"\xb3\x04\n" +
+	"\vCustomImage\x12\x1e\n" +
+	"\x05image\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\x05image\x12(\n" +
+	"\n" +
+	"entrypoint\x18\x02 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\n" +
+	"entrypoint\x12&\n" +
+	"\targuments\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\targuments\x12_\n" +
+	"\venvironment\x18\x04 \x03(\v23.trainyard.training.v1.CustomImage.EnvironmentEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\venvironment\x12k\n" +
+	"\x0fhyperparameters\x18\x05 \x03(\v27.trainyard.training.v1.CustomImage.HyperparametersEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\x0fhyperparameters\x12`\n" +
+	"\x12metric_definitions\x18\x06 \x03(\v2'.trainyard.training.v1.MetricDefinitionB\b\xbaH\x05\x92\x01\x02\x10(R\x11metricDefinitions\x1a>\n" +
+	"\x10EnvironmentEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aB\n" +
+	"\x14HyperparametersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"T\n" +
+	"\x10MetricDefinition\x12\x1e\n" +
+	"\x04name\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\x04name\x12 \n" +
+	"\x05regex\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x05regex\"\xa9\x01\n" +
+	"\x13ResolvedBaseDataset\x12!\n" +
+	"\fbase_dataset\x18\x01 \x01(\tR\vbaseDataset\x12F\n" +
+	"\blocation\x18\x02 \x01(\v2*.trainyard.training.v1.BaseDatasetLocationR\blocation\x12'\n" +
+	"\x0fmanifest_sha256\x18\x03 \x01(\tR\x0emanifestSha256\"\xe1\x02\n" +
+	"\vCheckResult\x12\x14\n" +
+	"\x05check\x18\x01 \x01(\tR\x05check\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12A\n" +
+	"\x06status\x18\x03 \x01(\x0e2).trainyard.training.v1.CheckResult.StatusR\x06status\x12\x12\n" +
+	"\x04seen\x18\x04 \x01(\tR\x04seen\x12\x1a\n" +
+	"\bprevents\x18\x05 \x01(\tR\bprevents\x12\x12\n" +
+	"\x04mend\x18\x06 \x01(\tR\x04mend\x12\x18\n" +
+	"\asnippet\x18\a \x01(\tR\asnippet\x12\x1e\n" +
+	"\n" +
+	"overridden\x18\b \x01(\bR\n" +
+	"overridden\x12\x18\n" +
+	"\aseconds\x18\t \x01(\x01R\aseconds\"K\n" +
+	"\x06Status\x12\x16\n" +
+	"\x12STATUS_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04PASS\x10\x01\x12\b\n" +
+	"\x04WARN\x10\x02\x12\b\n" +
+	"\x04FAIL\x10\x03\x12\v\n" +
+	"\aSKIPPED\x10\x04\"\xee\a\n" +
+	"\x06Ledger\x12A\n" +
+	"\battempts\x18\x01 \x03(\v2%.trainyard.training.v1.Ledger.AttemptR\battempts\x12#\n" +
+	"\rqueue_seconds\x18\x02 \x01(\x01R\fqueueSeconds\x12)\n" +
+	"\x10download_seconds\x18\x03 \x01(\x01R\x0fdownloadSeconds\x12#\n" +
+	"\rtrain_seconds\x18\x04 \x01(\x01R\ftrainSeconds\x12%\n" +
+	"\x0eupload_seconds\x18\x05 \x01(\x01R\ruploadSeconds\x12#\n" +
+	"\rother_seconds\x18\x06 \x01(\x01R\fotherSeconds\x12#\n" +
+	"\rtotal_seconds\x18\a \x01(\x01R\ftotalSeconds\x12%\n" +
+	"\x0ebilled_seconds\x18\b \x01(\x03R\rbilledSeconds\x12*\n" +
+	"\x11warm_pool_seconds\x18\t \x01(\x03R\x0fwarmPoolSeconds\x12!\n" +
+	"\fhourly_price\x18\n" +
+	" \x01(\x01R\vhourlyPrice\x12\x12\n" +
+	"\x04cost\x18\v \x01(\x01R\x04cost\x12$\n" +
+	"\x0ewarm_pool_cost\x18\f \x01(\x01R\fwarmPoolCost\x12\x1f\n" +
+	"\vspot_saving\x18\r \x01(\x01R\n" +
+	"spotSaving\x12\x1a\n" +
+	"\bcurrency\x18\x0e \x01(\tR\bcurrency\x12%\n" +
+	"\x0edownload_share\x18\x0f \x01(\x01R\rdownloadShare\x12.\n" +
+	"\x13billed_by_sagemaker\x18\x10 \x01(\bR\x11billedBySagemaker\x1a\xf6\x02\n" +
+	"\aAttempt\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x05R\x06number\x12#\n" +
+	"\rqueue_seconds\x18\x02 \x01(\x01R\fqueueSeconds\x12)\n" +
+	"\x10download_seconds\x18\x03 \x01(\x01R\x0fdownloadSeconds\x12#\n" +
+	"\rtrain_seconds\x18\x04 \x01(\x01R\ftrainSeconds\x12%\n" +
+	"\x0eupload_seconds\x18\x05 \x01(\x01R\ruploadSeconds\x12#\n" +
+	"\rother_seconds\x18\x06 \x01(\x01R\fotherSeconds\x129\n" +
+	"\n" +
+	"start_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12 \n" +
+	"\vinterrupted\x18\t \x01(\bR\vinterrupted\"\x89\x06\n" +
+	"\bEstimate\x12?\n" +
+	"\n" +
+	"input_mode\x18\x01 \x01(\x0e2 .trainyard.training.v1.InputModeR\tinputMode\x12M\n" +
+	"\fbase_storage\x18\x02 \x01(\x0e2*.trainyard.training.v1.BaseDataset.StorageR\vbaseStorage\x12#\n" +
+	"\rinstance_type\x18\x03 \x01(\tR\finstanceType\x12%\n" +
+	"\x0einstance_count\x18\x04 \x01(\x05R\rinstanceCount\x12#\n" +
+	"\rqueue_seconds\x18\x05 \x01(\x01R\fqueueSeconds\x12)\n" +
+	"\x10download_seconds\x18\x06 \x01(\x01R\x0fdownloadSeconds\x12#\n" +
+	"\rtrain_seconds\x18\a \x01(\x01R\ftrainSeconds\x12%\n" +
+	"\x0eupload_seconds\x18\b \x01(\x01R\ruploadSeconds\x12#\n" +
+	"\rtotal_seconds\x18\t \x01(\x01R\ftotalSeconds\x12%\n" +
+	"\x0ebilled_seconds\x18\n" +
+	" \x01(\x01R\rbilledSeconds\x12!\n" +
+	"\fcompute_cost\x18\v \x01(\x01R\vcomputeCost\x123\n" +
+	"\x16storage_cost_per_month\x18\f \x01(\x01R\x13storageCostPerMonth\x12\x1d\n" +
+	"\n" +
+	"total_cost\x18\r \x01(\x01R\ttotalCost\x12\x1a\n" +
+	"\bcurrency\x18\x0e \x01(\tR\bcurrency\x128\n" +
+	"\x19break_even_jobs_per_month\x18\x0f \x01(\x01R\x15breakEvenJobsPerMonth\x12\x1a\n" +
+	"\bcheapest\x18\x10 \x01(\bR\bcheapest\x12\x18\n" +
+	"\afastest\x18\x11 \x01(\bR\afastest\x12\x16\n" +
+	"\x06chosen\x18\x12 \x01(\bR\x06chosen\x12\x1e\n" +
+	"\n" +
+	"impossible\x18\x13 \x01(\tR\n" +
+	"impossible\"\x8a\x01\n" +
+	"\x10RegionDifference\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x12\n" +
+	"\x04here\x18\x02 \x01(\tR\x04here\x12\x14\n" +
+	"\x05there\x18\x03 \x01(\tR\x05there\x12\x16\n" +
+	"\x06change\x18\x04 \x01(\tR\x06change\x12\x1a\n" +
+	"\bblocking\x18\x05 \x01(\bR\bblocking\"\x84\x06\n" +
 	"\tResources\x12,\n" +
-	"\rinstance_type\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18(R\finstanceType\x120\n" +
-	"\x0einstance_count\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x01(\x00R\rinstanceCount\x121\n" +
+	"\rinstance_type\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18(R\finstanceType\x121\n" +
+	"\x0einstance_count\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\rinstanceCount\x121\n" +
 	"\x0evolume_size_gb\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\x80\x80\x01(\x00R\fvolumeSizeGb\x12<\n" +
-	"\x13max_runtime_seconds\x18\x04 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80ԓ\x01(\x00R\x11maxRuntimeSeconds\"\xa7\x01\n" +
+	"\x13max_runtime_seconds\x18\x04 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80ԓ\x01(\x00R\x11maxRuntimeSeconds\x12\x12\n" +
+	"\x04spot\x18\x05 \x01(\bR\x04spot\x126\n" +
+	"\x10max_wait_seconds\x18\x06 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80ԓ\x01(\x00R\x0emaxWaitSeconds\x129\n" +
+	"\x12keep_alive_seconds\x18\a \x01(\x05B\v\xbaH\b\x1a\x06\x18\xe0\xa8\x01(\x00R\x10keepAliveSeconds\x12*\n" +
+	"\vmax_retries\x18\b \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x1e(\x00R\n" +
+	"maxRetries\x12+\n" +
+	"\x11network_isolation\x18\t \x01(\bR\x10networkIsolation\x12\x15\n" +
+	"\x06in_vpc\x18\n" +
+	" \x01(\bR\x05inVpc\x12'\n" +
+	"\x0fencrypt_traffic\x18\v \x01(\bR\x0eencryptTraffic\x12.\n" +
+	"\x0evolume_kms_key\x18\f \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\fvolumeKmsKey\x12.\n" +
+	"\x0eoutput_kms_key\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\foutputKmsKey\x12[\n" +
+	"\fdistribution\x18\x0e \x01(\x0e2-.trainyard.training.v1.Resources.DistributionB\b\xbaH\x05\x82\x01\x02\x10\x01R\fdistribution\"H\n" +
+	"\fDistribution\x12\x1c\n" +
+	"\x18DISTRIBUTION_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tFULL_COPY\x10\x01\x12\v\n" +
+	"\aSHARDED\x10\x02\"\xa7\x01\n" +
 	"\x05Phase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aseconds\x18\x02 \x01(\x01R\aseconds\x129\n" +
@@ -1282,17 +3242,51 @@ const file_trainyard_training_v1_training_proto_rawDesc = "" +
 	"\x18CreateTrainingJobRequest\x12M\n" +
 	"\ftraining_job\x18\x01 \x01(\v2\".trainyard.training.v1.TrainingJobB\x06\xbaH\x03\xc8\x01\x01R\vtrainingJob\x12&\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"b\n" +
+	"request_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\"\x8d\x01\n" +
+	"\x1bPreflightTrainingJobRequest\x12M\n" +
+	"\ftraining_job\x18\x01 \x01(\v2\".trainyard.training.v1.TrainingJobB\x06\xbaH\x03\xc8\x01\x01R\vtrainingJob\x12\x1f\n" +
+	"\x06region\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18(R\x06region\"\x88\x01\n" +
+	"\x1cPreflightTrainingJobResponse\x12:\n" +
+	"\x06checks\x18\x01 \x03(\v2\".trainyard.training.v1.CheckResultR\x06checks\x12\x16\n" +
+	"\x06passed\x18\x02 \x01(\bR\x06passed\x12\x14\n" +
+	"\x05notes\x18\x03 \x03(\tR\x05notes\"\x9e\x01\n" +
+	"\x1aEstimateTrainingJobRequest\x12M\n" +
+	"\ftraining_job\x18\x01 \x01(\v2\".trainyard.training.v1.TrainingJobB\x06\xbaH\x03\xc8\x01\x01R\vtrainingJob\x121\n" +
+	"\x0ejobs_per_month\x18\x02 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\fjobsPerMonth\"\xc2\x01\n" +
+	"\x1bEstimateTrainingJobResponse\x12=\n" +
+	"\testimates\x18\x01 \x03(\v2\x1f.trainyard.training.v1.EstimateR\testimates\x12 \n" +
+	"\vassumptions\x18\x02 \x03(\tR\vassumptions\x12#\n" +
+	"\rdataset_bytes\x18\x03 \x01(\x03R\fdatasetBytes\x12\x1d\n" +
+	"\n" +
+	"base_bytes\x18\x04 \x01(\x03R\tbaseBytes\"\xad\x01\n" +
+	"\x15CompareRegionsRequest\x12\x1f\n" +
+	"\x06region\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18(R\x06region\x12,\n" +
+	"\fother_region\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\votherRegion\x12E\n" +
+	"\ftraining_job\x18\x03 \x01(\v2\".trainyard.training.v1.TrainingJobR\vtrainingJob\"c\n" +
+	"\x16CompareRegionsResponse\x12I\n" +
+	"\vdifferences\x18\x01 \x03(\v2'.trainyard.training.v1.RegionDifferenceR\vdifferences\"\x19\n" +
+	"\x17GetTrainingUsageRequest\"\xce\x02\n" +
+	"\x18GetTrainingUsageResponse\x12'\n" +
+	"\x0fconcurrent_jobs\x18\x01 \x01(\x05R\x0econcurrentJobs\x12.\n" +
+	"\x13max_concurrent_jobs\x18\x02 \x01(\x05R\x11maxConcurrentJobs\x12%\n" +
+	"\x0einstance_hours\x18\x03 \x01(\x01R\rinstanceHours\x12,\n" +
+	"\x12max_instance_hours\x18\x04 \x01(\x01R\x10maxInstanceHours\x12\x12\n" +
+	"\x04cost\x18\x05 \x01(\x01R\x04cost\x12\x19\n" +
+	"\bmax_cost\x18\x06 \x01(\x01R\amaxCost\x12\x1a\n" +
+	"\bcurrency\x18\a \x01(\tR\bcurrency\x129\n" +
+	"\n" +
+	"reset_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tresetTime\"b\n" +
 	"\x19CreateTrainingJobResponse\x12E\n" +
 	"\ftraining_job\x18\x01 \x01(\v2\".trainyard.training.v1.TrainingJobR\vtrainingJob\"4\n" +
 	"\x15GetTrainingJobRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"_\n" +
 	"\x16GetTrainingJobResponse\x12E\n" +
-	"\ftraining_job\x18\x01 \x01(\v2\".trainyard.training.v1.TrainingJobR\vtrainingJob\"^\n" +
+	"\ftraining_job\x18\x01 \x01(\v2\".trainyard.training.v1.TrainingJobR\vtrainingJob\"}\n" +
 	"\x17ListTrainingJobsRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"\x8b\x01\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x1d\n" +
+	"\x05sweep\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x05sweep\"\x8b\x01\n" +
 	"\x18ListTrainingJobsResponse\x12G\n" +
 	"\rtraining_jobs\x18\x01 \x03(\v2\".trainyard.training.v1.TrainingJobR\ftrainingJobs\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"5\n" +
@@ -1315,9 +3309,18 @@ const file_trainyard_training_v1_training_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"{\n" +
 	"\x1bListTrainingJobLogsResponse\x124\n" +
 	"\x05lines\x18\x01 \x03(\v2\x1e.trainyard.training.v1.LogLineR\x05lines\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xfb\a\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*J\n" +
+	"\tInputMode\x12\x1a\n" +
+	"\x16INPUT_MODE_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04FILE\x10\x01\x12\r\n" +
+	"\tFAST_FILE\x10\x02\x12\b\n" +
+	"\x04PIPE\x10\x032\x8c\r\n" +
 	"\x0fTrainingService\x12\xac\x01\n" +
-	"\x11CreateTrainingJob\x12/.trainyard.training.v1.CreateTrainingJobRequest\x1a0.trainyard.training.v1.CreateTrainingJobResponse\"4\x82\xd3\xe4\x93\x02.:\ftraining_jobb\ftraining_job\"\x10/v1/trainingJobs\x12\x9e\x01\n" +
+	"\x11CreateTrainingJob\x12/.trainyard.training.v1.CreateTrainingJobRequest\x1a0.trainyard.training.v1.CreateTrainingJobResponse\"4\x82\xd3\xe4\x93\x02.:\ftraining_jobb\ftraining_job\"\x10/v1/trainingJobs\x12\xb1\x01\n" +
+	"\x14PreflightTrainingJob\x122.trainyard.training.v1.PreflightTrainingJobRequest\x1a3.trainyard.training.v1.PreflightTrainingJobResponse\"0\x82\xd3\xe4\x93\x02*:\ftraining_job\"\x1a/v1/trainingJobs:preflight\x12\xad\x01\n" +
+	"\x13EstimateTrainingJob\x121.trainyard.training.v1.EstimateTrainingJobRequest\x1a2.trainyard.training.v1.EstimateTrainingJobResponse\"/\x82\xd3\xe4\x93\x02):\ftraining_job\"\x19/v1/trainingJobs:estimate\x12\x99\x01\n" +
+	"\x0eCompareRegions\x12,.trainyard.training.v1.CompareRegionsRequest\x1a-.trainyard.training.v1.CompareRegionsResponse\"*\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/trainingJobs:compareRegions\x12\x8e\x01\n" +
+	"\x10GetTrainingUsage\x12..trainyard.training.v1.GetTrainingUsageRequest\x1a/.trainyard.training.v1.GetTrainingUsageResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/trainingUsage\x12\x9e\x01\n" +
 	"\x0eGetTrainingJob\x12,.trainyard.training.v1.GetTrainingJobRequest\x1a-.trainyard.training.v1.GetTrainingJobResponse\"/\x82\xd3\xe4\x93\x02)b\ftraining_job\x12\x19/v1/{name=trainingJobs/*}\x12\x8d\x01\n" +
 	"\x10ListTrainingJobs\x12..trainyard.training.v1.ListTrainingJobsRequest\x1a/.trainyard.training.v1.ListTrainingJobsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/trainingJobs\x12\xa9\x01\n" +
 	"\x0fStopTrainingJob\x12-.trainyard.training.v1.StopTrainingJobRequest\x1a..trainyard.training.v1.StopTrainingJobResponse\"7\x82\xd3\xe4\x93\x021:\x01*b\ftraining_job\"\x1e/v1/{name=trainingJobs/*}:stop\x12\xb2\x01\n" +
@@ -1336,73 +3339,132 @@ func file_trainyard_training_v1_training_proto_rawDescGZIP() []byte {
 	return file_trainyard_training_v1_training_proto_rawDescData
 }
 
-var file_trainyard_training_v1_training_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_trainyard_training_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_trainyard_training_v1_training_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_trainyard_training_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_trainyard_training_v1_training_proto_goTypes = []any{
-	(TrainingJob_State)(0),                 // 0: trainyard.training.v1.TrainingJob.State
-	(*TrainingJob)(nil),                    // 1: trainyard.training.v1.TrainingJob
-	(*Resources)(nil),                      // 2: trainyard.training.v1.Resources
-	(*Phase)(nil),                          // 3: trainyard.training.v1.Phase
-	(*MetricPoint)(nil),                    // 4: trainyard.training.v1.MetricPoint
-	(*LogLine)(nil),                        // 5: trainyard.training.v1.LogLine
-	(*CreateTrainingJobRequest)(nil),       // 6: trainyard.training.v1.CreateTrainingJobRequest
-	(*CreateTrainingJobResponse)(nil),      // 7: trainyard.training.v1.CreateTrainingJobResponse
-	(*GetTrainingJobRequest)(nil),          // 8: trainyard.training.v1.GetTrainingJobRequest
-	(*GetTrainingJobResponse)(nil),         // 9: trainyard.training.v1.GetTrainingJobResponse
-	(*ListTrainingJobsRequest)(nil),        // 10: trainyard.training.v1.ListTrainingJobsRequest
-	(*ListTrainingJobsResponse)(nil),       // 11: trainyard.training.v1.ListTrainingJobsResponse
-	(*StopTrainingJobRequest)(nil),         // 12: trainyard.training.v1.StopTrainingJobRequest
-	(*StopTrainingJobResponse)(nil),        // 13: trainyard.training.v1.StopTrainingJobResponse
-	(*ListTrainingJobMetricsRequest)(nil),  // 14: trainyard.training.v1.ListTrainingJobMetricsRequest
-	(*ListTrainingJobMetricsResponse)(nil), // 15: trainyard.training.v1.ListTrainingJobMetricsResponse
-	(*ListTrainingJobLogsRequest)(nil),     // 16: trainyard.training.v1.ListTrainingJobLogsRequest
-	(*ListTrainingJobLogsResponse)(nil),    // 17: trainyard.training.v1.ListTrainingJobLogsResponse
-	nil,                                    // 18: trainyard.training.v1.TrainingJob.ParametersEntry
-	nil,                                    // 19: trainyard.training.v1.TrainingJob.MetricsEntry
-	(*v1.Failure)(nil),                     // 20: trainyard.errors.v1.Failure
-	(*timestamppb.Timestamp)(nil),          // 21: google.protobuf.Timestamp
-	(*structpb.Value)(nil),                 // 22: google.protobuf.Value
+	(InputMode)(0),                         // 0: trainyard.training.v1.InputMode
+	(TrainingJob_State)(0),                 // 1: trainyard.training.v1.TrainingJob.State
+	(CheckResult_Status)(0),                // 2: trainyard.training.v1.CheckResult.Status
+	(Resources_Distribution)(0),            // 3: trainyard.training.v1.Resources.Distribution
+	(*TrainingJob)(nil),                    // 4: trainyard.training.v1.TrainingJob
+	(*CustomImage)(nil),                    // 5: trainyard.training.v1.CustomImage
+	(*MetricDefinition)(nil),               // 6: trainyard.training.v1.MetricDefinition
+	(*ResolvedBaseDataset)(nil),            // 7: trainyard.training.v1.ResolvedBaseDataset
+	(*CheckResult)(nil),                    // 8: trainyard.training.v1.CheckResult
+	(*Ledger)(nil),                         // 9: trainyard.training.v1.Ledger
+	(*Estimate)(nil),                       // 10: trainyard.training.v1.Estimate
+	(*RegionDifference)(nil),               // 11: trainyard.training.v1.RegionDifference
+	(*Resources)(nil),                      // 12: trainyard.training.v1.Resources
+	(*Phase)(nil),                          // 13: trainyard.training.v1.Phase
+	(*MetricPoint)(nil),                    // 14: trainyard.training.v1.MetricPoint
+	(*LogLine)(nil),                        // 15: trainyard.training.v1.LogLine
+	(*CreateTrainingJobRequest)(nil),       // 16: trainyard.training.v1.CreateTrainingJobRequest
+	(*PreflightTrainingJobRequest)(nil),    // 17: trainyard.training.v1.PreflightTrainingJobRequest
+	(*PreflightTrainingJobResponse)(nil),   // 18: trainyard.training.v1.PreflightTrainingJobResponse
+	(*EstimateTrainingJobRequest)(nil),     // 19: trainyard.training.v1.EstimateTrainingJobRequest
+	(*EstimateTrainingJobResponse)(nil),    // 20: trainyard.training.v1.EstimateTrainingJobResponse
+	(*CompareRegionsRequest)(nil),          // 21: trainyard.training.v1.CompareRegionsRequest
+	(*CompareRegionsResponse)(nil),         // 22: trainyard.training.v1.CompareRegionsResponse
+	(*GetTrainingUsageRequest)(nil),        // 23: trainyard.training.v1.GetTrainingUsageRequest
+	(*GetTrainingUsageResponse)(nil),       // 24: trainyard.training.v1.GetTrainingUsageResponse
+	(*CreateTrainingJobResponse)(nil),      // 25: trainyard.training.v1.CreateTrainingJobResponse
+	(*GetTrainingJobRequest)(nil),          // 26: trainyard.training.v1.GetTrainingJobRequest
+	(*GetTrainingJobResponse)(nil),         // 27: trainyard.training.v1.GetTrainingJobResponse
+	(*ListTrainingJobsRequest)(nil),        // 28: trainyard.training.v1.ListTrainingJobsRequest
+	(*ListTrainingJobsResponse)(nil),       // 29: trainyard.training.v1.ListTrainingJobsResponse
+	(*StopTrainingJobRequest)(nil),         // 30: trainyard.training.v1.StopTrainingJobRequest
+	(*StopTrainingJobResponse)(nil),        // 31: trainyard.training.v1.StopTrainingJobResponse
+	(*ListTrainingJobMetricsRequest)(nil),  // 32: trainyard.training.v1.ListTrainingJobMetricsRequest
+	(*ListTrainingJobMetricsResponse)(nil), // 33: trainyard.training.v1.ListTrainingJobMetricsResponse
+	(*ListTrainingJobLogsRequest)(nil),     // 34: trainyard.training.v1.ListTrainingJobLogsRequest
+	(*ListTrainingJobLogsResponse)(nil),    // 35: trainyard.training.v1.ListTrainingJobLogsResponse
+	nil,                                    // 36: trainyard.training.v1.TrainingJob.ParametersEntry
+	nil,                                    // 37: trainyard.training.v1.TrainingJob.MetricsEntry
+	nil,                                    // 38: trainyard.training.v1.TrainingJob.InputModesEntry
+	nil,                                    // 39: trainyard.training.v1.TrainingJob.TagsEntry
+	nil,                                    // 40: trainyard.training.v1.CustomImage.EnvironmentEntry
+	nil,                                    // 41: trainyard.training.v1.CustomImage.HyperparametersEntry
+	(*Ledger_Attempt)(nil),                 // 42: trainyard.training.v1.Ledger.Attempt
+	(*v1.Failure)(nil),                     // 43: trainyard.errors.v1.Failure
+	(*timestamppb.Timestamp)(nil),          // 44: google.protobuf.Timestamp
+	(*BaseDatasetLocation)(nil),            // 45: trainyard.training.v1.BaseDatasetLocation
+	(BaseDataset_Storage)(0),               // 46: trainyard.training.v1.BaseDataset.Storage
+	(*structpb.Value)(nil),                 // 47: google.protobuf.Value
 }
 var file_trainyard_training_v1_training_proto_depIdxs = []int32{
-	0,  // 0: trainyard.training.v1.TrainingJob.state:type_name -> trainyard.training.v1.TrainingJob.State
-	18, // 1: trainyard.training.v1.TrainingJob.parameters:type_name -> trainyard.training.v1.TrainingJob.ParametersEntry
-	2,  // 2: trainyard.training.v1.TrainingJob.resources:type_name -> trainyard.training.v1.Resources
-	3,  // 3: trainyard.training.v1.TrainingJob.phases:type_name -> trainyard.training.v1.Phase
-	19, // 4: trainyard.training.v1.TrainingJob.metrics:type_name -> trainyard.training.v1.TrainingJob.MetricsEntry
-	20, // 5: trainyard.training.v1.TrainingJob.failure:type_name -> trainyard.errors.v1.Failure
-	21, // 6: trainyard.training.v1.TrainingJob.create_time:type_name -> google.protobuf.Timestamp
-	21, // 7: trainyard.training.v1.TrainingJob.start_time:type_name -> google.protobuf.Timestamp
-	21, // 8: trainyard.training.v1.TrainingJob.end_time:type_name -> google.protobuf.Timestamp
-	21, // 9: trainyard.training.v1.TrainingJob.update_time:type_name -> google.protobuf.Timestamp
-	21, // 10: trainyard.training.v1.Phase.start_time:type_name -> google.protobuf.Timestamp
-	21, // 11: trainyard.training.v1.Phase.end_time:type_name -> google.protobuf.Timestamp
-	21, // 12: trainyard.training.v1.MetricPoint.time:type_name -> google.protobuf.Timestamp
-	21, // 13: trainyard.training.v1.LogLine.time:type_name -> google.protobuf.Timestamp
-	1,  // 14: trainyard.training.v1.CreateTrainingJobRequest.training_job:type_name -> trainyard.training.v1.TrainingJob
-	1,  // 15: trainyard.training.v1.CreateTrainingJobResponse.training_job:type_name -> trainyard.training.v1.TrainingJob
-	1,  // 16: trainyard.training.v1.GetTrainingJobResponse.training_job:type_name -> trainyard.training.v1.TrainingJob
-	1,  // 17: trainyard.training.v1.ListTrainingJobsResponse.training_jobs:type_name -> trainyard.training.v1.TrainingJob
-	1,  // 18: trainyard.training.v1.StopTrainingJobResponse.training_job:type_name -> trainyard.training.v1.TrainingJob
-	4,  // 19: trainyard.training.v1.ListTrainingJobMetricsResponse.points:type_name -> trainyard.training.v1.MetricPoint
-	5,  // 20: trainyard.training.v1.ListTrainingJobLogsResponse.lines:type_name -> trainyard.training.v1.LogLine
-	22, // 21: trainyard.training.v1.TrainingJob.ParametersEntry.value:type_name -> google.protobuf.Value
-	6,  // 22: trainyard.training.v1.TrainingService.CreateTrainingJob:input_type -> trainyard.training.v1.CreateTrainingJobRequest
-	8,  // 23: trainyard.training.v1.TrainingService.GetTrainingJob:input_type -> trainyard.training.v1.GetTrainingJobRequest
-	10, // 24: trainyard.training.v1.TrainingService.ListTrainingJobs:input_type -> trainyard.training.v1.ListTrainingJobsRequest
-	12, // 25: trainyard.training.v1.TrainingService.StopTrainingJob:input_type -> trainyard.training.v1.StopTrainingJobRequest
-	14, // 26: trainyard.training.v1.TrainingService.ListTrainingJobMetrics:input_type -> trainyard.training.v1.ListTrainingJobMetricsRequest
-	16, // 27: trainyard.training.v1.TrainingService.ListTrainingJobLogs:input_type -> trainyard.training.v1.ListTrainingJobLogsRequest
-	7,  // 28: trainyard.training.v1.TrainingService.CreateTrainingJob:output_type -> trainyard.training.v1.CreateTrainingJobResponse
-	9,  // 29: trainyard.training.v1.TrainingService.GetTrainingJob:output_type -> trainyard.training.v1.GetTrainingJobResponse
-	11, // 30: trainyard.training.v1.TrainingService.ListTrainingJobs:output_type -> trainyard.training.v1.ListTrainingJobsResponse
-	13, // 31: trainyard.training.v1.TrainingService.StopTrainingJob:output_type -> trainyard.training.v1.StopTrainingJobResponse
-	15, // 32: trainyard.training.v1.TrainingService.ListTrainingJobMetrics:output_type -> trainyard.training.v1.ListTrainingJobMetricsResponse
-	17, // 33: trainyard.training.v1.TrainingService.ListTrainingJobLogs:output_type -> trainyard.training.v1.ListTrainingJobLogsResponse
-	28, // [28:34] is the sub-list for method output_type
-	22, // [22:28] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	1,  // 0: trainyard.training.v1.TrainingJob.state:type_name -> trainyard.training.v1.TrainingJob.State
+	36, // 1: trainyard.training.v1.TrainingJob.parameters:type_name -> trainyard.training.v1.TrainingJob.ParametersEntry
+	12, // 2: trainyard.training.v1.TrainingJob.resources:type_name -> trainyard.training.v1.Resources
+	13, // 3: trainyard.training.v1.TrainingJob.phases:type_name -> trainyard.training.v1.Phase
+	37, // 4: trainyard.training.v1.TrainingJob.metrics:type_name -> trainyard.training.v1.TrainingJob.MetricsEntry
+	43, // 5: trainyard.training.v1.TrainingJob.failure:type_name -> trainyard.errors.v1.Failure
+	44, // 6: trainyard.training.v1.TrainingJob.create_time:type_name -> google.protobuf.Timestamp
+	44, // 7: trainyard.training.v1.TrainingJob.start_time:type_name -> google.protobuf.Timestamp
+	44, // 8: trainyard.training.v1.TrainingJob.end_time:type_name -> google.protobuf.Timestamp
+	44, // 9: trainyard.training.v1.TrainingJob.update_time:type_name -> google.protobuf.Timestamp
+	5,  // 10: trainyard.training.v1.TrainingJob.custom_image:type_name -> trainyard.training.v1.CustomImage
+	38, // 11: trainyard.training.v1.TrainingJob.input_modes:type_name -> trainyard.training.v1.TrainingJob.InputModesEntry
+	39, // 12: trainyard.training.v1.TrainingJob.tags:type_name -> trainyard.training.v1.TrainingJob.TagsEntry
+	8,  // 13: trainyard.training.v1.TrainingJob.preflight:type_name -> trainyard.training.v1.CheckResult
+	9,  // 14: trainyard.training.v1.TrainingJob.ledger:type_name -> trainyard.training.v1.Ledger
+	10, // 15: trainyard.training.v1.TrainingJob.estimate:type_name -> trainyard.training.v1.Estimate
+	7,  // 16: trainyard.training.v1.TrainingJob.resolved_base_datasets:type_name -> trainyard.training.v1.ResolvedBaseDataset
+	40, // 17: trainyard.training.v1.CustomImage.environment:type_name -> trainyard.training.v1.CustomImage.EnvironmentEntry
+	41, // 18: trainyard.training.v1.CustomImage.hyperparameters:type_name -> trainyard.training.v1.CustomImage.HyperparametersEntry
+	6,  // 19: trainyard.training.v1.CustomImage.metric_definitions:type_name -> trainyard.training.v1.MetricDefinition
+	45, // 20: trainyard.training.v1.ResolvedBaseDataset.location:type_name -> trainyard.training.v1.BaseDatasetLocation
+	2,  // 21: trainyard.training.v1.CheckResult.status:type_name -> trainyard.training.v1.CheckResult.Status
+	42, // 22: trainyard.training.v1.Ledger.attempts:type_name -> trainyard.training.v1.Ledger.Attempt
+	0,  // 23: trainyard.training.v1.Estimate.input_mode:type_name -> trainyard.training.v1.InputMode
+	46, // 24: trainyard.training.v1.Estimate.base_storage:type_name -> trainyard.training.v1.BaseDataset.Storage
+	3,  // 25: trainyard.training.v1.Resources.distribution:type_name -> trainyard.training.v1.Resources.Distribution
+	44, // 26: trainyard.training.v1.Phase.start_time:type_name -> google.protobuf.Timestamp
+	44, // 27: trainyard.training.v1.Phase.end_time:type_name -> google.protobuf.Timestamp
+	44, // 28: trainyard.training.v1.MetricPoint.time:type_name -> google.protobuf.Timestamp
+	44, // 29: trainyard.training.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	4,  // 30: trainyard.training.v1.CreateTrainingJobRequest.training_job:type_name -> trainyard.training.v1.TrainingJob
+	4,  // 31: trainyard.training.v1.PreflightTrainingJobRequest.training_job:type_name -> trainyard.training.v1.TrainingJob
+	8,  // 32: trainyard.training.v1.PreflightTrainingJobResponse.checks:type_name -> trainyard.training.v1.CheckResult
+	4,  // 33: trainyard.training.v1.EstimateTrainingJobRequest.training_job:type_name -> trainyard.training.v1.TrainingJob
+	10, // 34: trainyard.training.v1.EstimateTrainingJobResponse.estimates:type_name -> trainyard.training.v1.Estimate
+	4,  // 35: trainyard.training.v1.CompareRegionsRequest.training_job:type_name -> trainyard.training.v1.TrainingJob
+	11, // 36: trainyard.training.v1.CompareRegionsResponse.differences:type_name -> trainyard.training.v1.RegionDifference
+	44, // 37: trainyard.training.v1.GetTrainingUsageResponse.reset_time:type_name -> google.protobuf.Timestamp
+	4,  // 38: trainyard.training.v1.CreateTrainingJobResponse.training_job:type_name -> trainyard.training.v1.TrainingJob
+	4,  // 39: trainyard.training.v1.GetTrainingJobResponse.training_job:type_name -> trainyard.training.v1.TrainingJob
+	4,  // 40: trainyard.training.v1.ListTrainingJobsResponse.training_jobs:type_name -> trainyard.training.v1.TrainingJob
+	4,  // 41: trainyard.training.v1.StopTrainingJobResponse.training_job:type_name -> trainyard.training.v1.TrainingJob
+	14, // 42: trainyard.training.v1.ListTrainingJobMetricsResponse.points:type_name -> trainyard.training.v1.MetricPoint
+	15, // 43: trainyard.training.v1.ListTrainingJobLogsResponse.lines:type_name -> trainyard.training.v1.LogLine
+	47, // 44: trainyard.training.v1.TrainingJob.ParametersEntry.value:type_name -> google.protobuf.Value
+	0,  // 45: trainyard.training.v1.TrainingJob.InputModesEntry.value:type_name -> trainyard.training.v1.InputMode
+	44, // 46: trainyard.training.v1.Ledger.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	44, // 47: trainyard.training.v1.Ledger.Attempt.end_time:type_name -> google.protobuf.Timestamp
+	16, // 48: trainyard.training.v1.TrainingService.CreateTrainingJob:input_type -> trainyard.training.v1.CreateTrainingJobRequest
+	17, // 49: trainyard.training.v1.TrainingService.PreflightTrainingJob:input_type -> trainyard.training.v1.PreflightTrainingJobRequest
+	19, // 50: trainyard.training.v1.TrainingService.EstimateTrainingJob:input_type -> trainyard.training.v1.EstimateTrainingJobRequest
+	21, // 51: trainyard.training.v1.TrainingService.CompareRegions:input_type -> trainyard.training.v1.CompareRegionsRequest
+	23, // 52: trainyard.training.v1.TrainingService.GetTrainingUsage:input_type -> trainyard.training.v1.GetTrainingUsageRequest
+	26, // 53: trainyard.training.v1.TrainingService.GetTrainingJob:input_type -> trainyard.training.v1.GetTrainingJobRequest
+	28, // 54: trainyard.training.v1.TrainingService.ListTrainingJobs:input_type -> trainyard.training.v1.ListTrainingJobsRequest
+	30, // 55: trainyard.training.v1.TrainingService.StopTrainingJob:input_type -> trainyard.training.v1.StopTrainingJobRequest
+	32, // 56: trainyard.training.v1.TrainingService.ListTrainingJobMetrics:input_type -> trainyard.training.v1.ListTrainingJobMetricsRequest
+	34, // 57: trainyard.training.v1.TrainingService.ListTrainingJobLogs:input_type -> trainyard.training.v1.ListTrainingJobLogsRequest
+	25, // 58: trainyard.training.v1.TrainingService.CreateTrainingJob:output_type -> trainyard.training.v1.CreateTrainingJobResponse
+	18, // 59: trainyard.training.v1.TrainingService.PreflightTrainingJob:output_type -> trainyard.training.v1.PreflightTrainingJobResponse
+	20, // 60: trainyard.training.v1.TrainingService.EstimateTrainingJob:output_type -> trainyard.training.v1.EstimateTrainingJobResponse
+	22, // 61: trainyard.training.v1.TrainingService.CompareRegions:output_type -> trainyard.training.v1.CompareRegionsResponse
+	24, // 62: trainyard.training.v1.TrainingService.GetTrainingUsage:output_type -> trainyard.training.v1.GetTrainingUsageResponse
+	27, // 63: trainyard.training.v1.TrainingService.GetTrainingJob:output_type -> trainyard.training.v1.GetTrainingJobResponse
+	29, // 64: trainyard.training.v1.TrainingService.ListTrainingJobs:output_type -> trainyard.training.v1.ListTrainingJobsResponse
+	31, // 65: trainyard.training.v1.TrainingService.StopTrainingJob:output_type -> trainyard.training.v1.StopTrainingJobResponse
+	33, // 66: trainyard.training.v1.TrainingService.ListTrainingJobMetrics:output_type -> trainyard.training.v1.ListTrainingJobMetricsResponse
+	35, // 67: trainyard.training.v1.TrainingService.ListTrainingJobLogs:output_type -> trainyard.training.v1.ListTrainingJobLogsResponse
+	58, // [58:68] is the sub-list for method output_type
+	48, // [48:58] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_trainyard_training_v1_training_proto_init() }
@@ -1410,13 +3472,14 @@ func file_trainyard_training_v1_training_proto_init() {
 	if File_trainyard_training_v1_training_proto != nil {
 		return
 	}
+	file_trainyard_training_v1_catalog_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trainyard_training_v1_training_proto_rawDesc), len(file_trainyard_training_v1_training_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   19,
+			NumEnums:      4,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,10 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	TrainingService_CreateTrainingJob_FullMethodName      = "/trainyard.training.v1.TrainingService/CreateTrainingJob"
+	TrainingService_PreflightTrainingJob_FullMethodName   = "/trainyard.training.v1.TrainingService/PreflightTrainingJob"
+	TrainingService_EstimateTrainingJob_FullMethodName    = "/trainyard.training.v1.TrainingService/EstimateTrainingJob"
+	TrainingService_CompareRegions_FullMethodName         = "/trainyard.training.v1.TrainingService/CompareRegions"
+	TrainingService_GetTrainingUsage_FullMethodName       = "/trainyard.training.v1.TrainingService/GetTrainingUsage"
 	TrainingService_GetTrainingJob_FullMethodName         = "/trainyard.training.v1.TrainingService/GetTrainingJob"
 	TrainingService_ListTrainingJobs_FullMethodName       = "/trainyard.training.v1.TrainingService/ListTrainingJobs"
 	TrainingService_StopTrainingJob_FullMethodName        = "/trainyard.training.v1.TrainingService/StopTrainingJob"
@@ -31,10 +35,18 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Training jobs: a recipe, a pinned dataset version, base datasets and parameters, run by SageMaker.
+// Training jobs: a recipe or an image of one's own, pinned dataset versions, base datasets and parameters, run by SageMaker.
 type TrainingServiceClient interface {
 	// Makes a job and has SageMaker run it. One request_id never starts two jobs.
 	CreateTrainingJob(ctx context.Context, in *CreateTrainingJobRequest, opts ...grpc.CallOption) (*CreateTrainingJobResponse, error)
+	// Tells what would go wrong with a job, without making it and free of charge.
+	PreflightTrainingJob(ctx context.Context, in *PreflightTrainingJobRequest, opts ...grpc.CallOption) (*PreflightTrainingJobResponse, error)
+	// Tells what a job would take in time and money, for each way its data can be read.
+	EstimateTrainingJob(ctx context.Context, in *EstimateTrainingJobRequest, opts ...grpc.CallOption) (*EstimateTrainingJobResponse, error)
+	// Lists what differs for this installation, and for a job if one is given, between two regions or partitions.
+	CompareRegions(ctx context.Context, in *CompareRegionsRequest, opts ...grpc.CallOption) (*CompareRegionsResponse, error)
+	// Tells what the project has used of its quotas this month.
+	GetTrainingUsage(ctx context.Context, in *GetTrainingUsageRequest, opts ...grpc.CallOption) (*GetTrainingUsageResponse, error)
 	// Gives one job.
 	GetTrainingJob(ctx context.Context, in *GetTrainingJobRequest, opts ...grpc.CallOption) (*GetTrainingJobResponse, error)
 	// Lists the project's jobs, newest first.
@@ -59,6 +71,46 @@ func (c *trainingServiceClient) CreateTrainingJob(ctx context.Context, in *Creat
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateTrainingJobResponse)
 	err := c.cc.Invoke(ctx, TrainingService_CreateTrainingJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) PreflightTrainingJob(ctx context.Context, in *PreflightTrainingJobRequest, opts ...grpc.CallOption) (*PreflightTrainingJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreflightTrainingJobResponse)
+	err := c.cc.Invoke(ctx, TrainingService_PreflightTrainingJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) EstimateTrainingJob(ctx context.Context, in *EstimateTrainingJobRequest, opts ...grpc.CallOption) (*EstimateTrainingJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EstimateTrainingJobResponse)
+	err := c.cc.Invoke(ctx, TrainingService_EstimateTrainingJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) CompareRegions(ctx context.Context, in *CompareRegionsRequest, opts ...grpc.CallOption) (*CompareRegionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompareRegionsResponse)
+	err := c.cc.Invoke(ctx, TrainingService_CompareRegions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) GetTrainingUsage(ctx context.Context, in *GetTrainingUsageRequest, opts ...grpc.CallOption) (*GetTrainingUsageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetTrainingUsageResponse)
+	err := c.cc.Invoke(ctx, TrainingService_GetTrainingUsage_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -119,10 +171,18 @@ func (c *trainingServiceClient) ListTrainingJobLogs(ctx context.Context, in *Lis
 // All implementations must embed UnimplementedTrainingServiceServer
 // for forward compatibility.
 //
-// Training jobs: a recipe, a pinned dataset version, base datasets and parameters, run by SageMaker.
+// Training jobs: a recipe or an image of one's own, pinned dataset versions, base datasets and parameters, run by SageMaker.
 type TrainingServiceServer interface {
 	// Makes a job and has SageMaker run it. One request_id never starts two jobs.
 	CreateTrainingJob(context.Context, *CreateTrainingJobRequest) (*CreateTrainingJobResponse, error)
+	// Tells what would go wrong with a job, without making it and free of charge.
+	PreflightTrainingJob(context.Context, *PreflightTrainingJobRequest) (*PreflightTrainingJobResponse, error)
+	// Tells what a job would take in time and money, for each way its data can be read.
+	EstimateTrainingJob(context.Context, *EstimateTrainingJobRequest) (*EstimateTrainingJobResponse, error)
+	// Lists what differs for this installation, and for a job if one is given, between two regions or partitions.
+	CompareRegions(context.Context, *CompareRegionsRequest) (*CompareRegionsResponse, error)
+	// Tells what the project has used of its quotas this month.
+	GetTrainingUsage(context.Context, *GetTrainingUsageRequest) (*GetTrainingUsageResponse, error)
 	// Gives one job.
 	GetTrainingJob(context.Context, *GetTrainingJobRequest) (*GetTrainingJobResponse, error)
 	// Lists the project's jobs, newest first.
@@ -145,6 +205,18 @@ type UnimplementedTrainingServiceServer struct{}
 
 func (UnimplementedTrainingServiceServer) CreateTrainingJob(context.Context, *CreateTrainingJobRequest) (*CreateTrainingJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateTrainingJob not implemented")
+}
+func (UnimplementedTrainingServiceServer) PreflightTrainingJob(context.Context, *PreflightTrainingJobRequest) (*PreflightTrainingJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreflightTrainingJob not implemented")
+}
+func (UnimplementedTrainingServiceServer) EstimateTrainingJob(context.Context, *EstimateTrainingJobRequest) (*EstimateTrainingJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EstimateTrainingJob not implemented")
+}
+func (UnimplementedTrainingServiceServer) CompareRegions(context.Context, *CompareRegionsRequest) (*CompareRegionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CompareRegions not implemented")
+}
+func (UnimplementedTrainingServiceServer) GetTrainingUsage(context.Context, *GetTrainingUsageRequest) (*GetTrainingUsageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTrainingUsage not implemented")
 }
 func (UnimplementedTrainingServiceServer) GetTrainingJob(context.Context, *GetTrainingJobRequest) (*GetTrainingJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrainingJob not implemented")
@@ -196,6 +268,78 @@ func _TrainingService_CreateTrainingJob_Handler(srv interface{}, ctx context.Con
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TrainingServiceServer).CreateTrainingJob(ctx, req.(*CreateTrainingJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_PreflightTrainingJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreflightTrainingJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).PreflightTrainingJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_PreflightTrainingJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).PreflightTrainingJob(ctx, req.(*PreflightTrainingJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_EstimateTrainingJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EstimateTrainingJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).EstimateTrainingJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_EstimateTrainingJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).EstimateTrainingJob(ctx, req.(*EstimateTrainingJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_CompareRegions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompareRegionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).CompareRegions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_CompareRegions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).CompareRegions(ctx, req.(*CompareRegionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_GetTrainingUsage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTrainingUsageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).GetTrainingUsage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_GetTrainingUsage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).GetTrainingUsage(ctx, req.(*GetTrainingUsageRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -300,6 +444,22 @@ var TrainingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateTrainingJob",
 			Handler:    _TrainingService_CreateTrainingJob_Handler,
+		},
+		{
+			MethodName: "PreflightTrainingJob",
+			Handler:    _TrainingService_PreflightTrainingJob_Handler,
+		},
+		{
+			MethodName: "EstimateTrainingJob",
+			Handler:    _TrainingService_EstimateTrainingJob_Handler,
+		},
+		{
+			MethodName: "CompareRegions",
+			Handler:    _TrainingService_CompareRegions_Handler,
+		},
+		{
+			MethodName: "GetTrainingUsage",
+			Handler:    _TrainingService_GetTrainingUsage_Handler,
 		},
 		{
 			MethodName: "GetTrainingJob",

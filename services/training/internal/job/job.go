@@ -48,6 +48,24 @@ type Job struct {
 	Labels         []string      `bun:"labels"`
 	Resources      Resources     `bun:"resources"`
 	Image          string        `bun:"image"`
+	Region         string        `bun:"region"`
+	// CustomImage is set instead of Recipe.
+	CustomImage        *CustomImage      `bun:"custom_image,nullzero"`
+	AdditionalVersions []PinnedVersion   `bun:"additional_versions"`
+	InputModes         map[string]string `bun:"input_modes"` // File, FastFile or Pipe, by channel.
+	Tags               map[string]string `bun:"tags"`
+	ResolvedBases      []ResolvedBase    `bun:"resolved_bases"` // In the order of BaseDatasets.
+	Notes              []string          `bun:"notes"`
+	ResumeFrom         string            `bun:"resume_from"` // Id.
+	CheckpointURI      string            `bun:"checkpoint_uri"`
+	OverrideChecks     []string          `bun:"override_checks"`
+	Preflight          []CheckResult     `bun:"preflight"`
+	Estimate           *Estimate         `bun:"estimate,nullzero"`
+	Sweep              string            `bun:"sweep"` // Id.
+	Trial              int64             `bun:"trial"` // From 1.
+	// HourlyPrice is an instance's on demand when the job was made, in Currency; 0 if it isn't known.
+	HourlyPrice float64 `bun:"hourly_price"`
+	Currency    string  `bun:"currency"`
 	// Spec is the whole CreateTrainingJob request, so that a restart sends the very same one.
 	Spec     json.RawMessage `bun:"spec"`
 	SpecHash string          `bun:"spec_hash"`
@@ -60,6 +78,11 @@ type Job struct {
 	SecondaryStatus string       `bun:"secondary_status"`
 	Transitions     []Transition `bun:"transitions"`
 	BillableSeconds *int64       `bun:"billable_seconds"`
+	TrainingSeconds *int64       `bun:"training_seconds"`
+	WarmPoolSeconds int64        `bun:"warm_pool_seconds"`
+	// InstanceSeconds and Cost are what the job has used of its project's quotas so far.
+	InstanceSeconds int64   `bun:"instance_seconds"`
+	Cost            float64 `bun:"cost"`
 	StartTime       int64        `bun:"start_time"`
 	EndTime         int64        `bun:"end_time"`
 
@@ -88,6 +111,78 @@ type Resources struct {
 	InstanceCount     int32  `json:"instance_count"`
 	VolumeSizeGB      int32  `json:"volume_size_gb"`
 	MaxRuntimeSeconds int32  `json:"max_runtime_seconds"`
+	Spot              bool   `json:"spot,omitempty"`
+	MaxWaitSeconds    int32  `json:"max_wait_seconds,omitempty"`
+	KeepAliveSeconds  int32  `json:"keep_alive_seconds,omitempty"`
+	MaxRetries        int32  `json:"max_retries,omitempty"`
+	NetworkIsolation  bool   `json:"network_isolation,omitempty"`
+	InVPC             bool   `json:"in_vpc,omitempty"`
+	EncryptTraffic    bool   `json:"encrypt_traffic,omitempty"`
+	VolumeKMSKey      string `json:"volume_kms_key,omitempty"`
+	OutputKMSKey      string `json:"output_kms_key,omitempty"`
+	Sharded           bool   `json:"sharded,omitempty"`
+}
+
+// CustomImage is a training program of the user's own.
+type CustomImage struct {
+	Image             string             `json:"image"`
+	Entrypoint        []string           `json:"entrypoint,omitempty"`
+	Arguments         []string           `json:"arguments,omitempty"`
+	Environment       map[string]string  `json:"environment,omitempty"`
+	Hyperparameters   map[string]string  `json:"hyperparameters,omitempty"`
+	MetricDefinitions []MetricDefinition `json:"metric_definitions,omitempty"`
+}
+
+// MetricDefinition is how a metric is read from log lines.
+type MetricDefinition struct {
+	Name  string `json:"name"`
+	Regex string `json:"regex"`
+}
+
+// PinnedVersion is a dataset version with the digest of its manifest.
+type PinnedVersion struct {
+	Name           string `json:"name"`
+	ManifestSHA256 string `json:"manifest_sha256"`
+}
+
+// ResolvedBase is where a job reads a base dataset.
+type ResolvedBase struct {
+	ID             string `json:"id"`
+	Region         string `json:"region"`
+	Storage        string `json:"storage"` // s3, efs or fsx-lustre.
+	URI            string `json:"uri,omitempty"`
+	FileSystemID   string `json:"file_system_id,omitempty"`
+	Path           string `json:"path,omitempty"`
+	MountName      string `json:"mount_name,omitempty"`
+	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
+}
+
+// CheckResult is what a preflight check found; the names are those of CheckResult in the API.
+type CheckResult struct {
+	Check      string  `json:"check"`
+	Title      string  `json:"title"`
+	Status     string  `json:"status"` // PASS, WARN, FAIL or SKIPPED.
+	Seen       string  `json:"seen"`
+	Prevents   string  `json:"prevents,omitempty"`
+	Mend       string  `json:"mend,omitempty"`
+	Snippet    string  `json:"snippet,omitempty"`
+	Overridden bool    `json:"overridden,omitempty"`
+	Seconds    float64 `json:"seconds"`
+}
+
+// Estimate is what was expected of a job when it was made. Seconds are of one instance but for BilledSeconds.
+type Estimate struct {
+	InputMode           string  `json:"input_mode"`             // File, FastFile or Pipe.
+	BaseStorage         string  `json:"base_storage,omitempty"` // s3, efs or fsx-lustre.
+	QueueSeconds        float64 `json:"queue_seconds"`
+	DownloadSeconds     float64 `json:"download_seconds"`
+	TrainSeconds        float64 `json:"train_seconds"`
+	UploadSeconds       float64 `json:"upload_seconds"`
+	BilledSeconds       float64 `json:"billed_seconds"`
+	ComputeCost         float64 `json:"compute_cost"`
+	StorageCostPerMonth float64 `json:"storage_cost_per_month"`
+	TotalCost           float64 `json:"total_cost"`
+	Currency            string  `json:"currency"`
 }
 
 // Failure is why a job FAILED.
