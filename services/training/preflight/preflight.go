@@ -27,8 +27,8 @@ const (
 
 // Result is what a check found.
 type Result struct {
-	Check string
-	Title string
+	Check  string
+	Title  string
 	Status Status
 	// Seen is what was looked at and found: ids, ports, routes. For a skipped check it says why, such as the IAM action that is missing.
 	Seen string

@@ -83,8 +83,8 @@ type Job struct {
 	// InstanceSeconds and Cost are what the job has used of its project's quotas so far.
 	InstanceSeconds int64   `bun:"instance_seconds"`
 	Cost            float64 `bun:"cost"`
-	StartTime       int64        `bun:"start_time"`
-	EndTime         int64        `bun:"end_time"`
+	StartTime       int64   `bun:"start_time"`
+	EndTime         int64   `bun:"end_time"`
 
 	Metrics    map[string]float64 `bun:"metrics"`
 	PointCount int64              `bun:"point_count"`
