@@ -1882,6 +1882,11 @@ export interface components {
             /** @description Such as `train:loss`. */
             name?: string;
             /**
+             * Format: int64
+             * @description The training step it was printed at; 0 where the program told none.
+             */
+            step?: string;
+            /**
              * Format: date-time
              * @description When it was printed.
              */
@@ -2218,7 +2223,7 @@ export interface components {
             customImage?: components["schemas"]["trainyard.training.v1.CustomImage"];
             /**
              * @description The dataset version, `datasets/{d}/versions/{n}`. A dataset alone means its newest READY version; it is pinned
-             *     when the job is made. It gives the classes and what is validated on.
+             *     when the job is made. It gives the classes and what is validated on. Empty only with resume_from, which has one.
              */
             datasetVersion?: string;
             /**
@@ -2261,7 +2266,7 @@ export interface components {
             readonly phases?: components["schemas"]["trainyard.training.v1.Phase"][];
             /** @description What preflight found when the job was made. */
             readonly preflight?: components["schemas"]["trainyard.training.v1.CheckResult"][];
-            /** @description The recipe, `recipes/{recipe}`. Empty with an image of one's own. */
+            /** @description The recipe, `recipes/{recipe}`. Empty with an image of one's own, and with resume_from. */
             recipe?: string;
             /** @description The region it runs in. */
             readonly region?: string;
@@ -2269,7 +2274,10 @@ export interface components {
             readonly resolvedBaseDatasets?: components["schemas"]["trainyard.training.v1.ResolvedBaseDataset"][];
             /** @description The machine. */
             resources?: components["schemas"]["trainyard.training.v1.Resources"];
-            /** @description Go on from the checkpoints of this job, `trainingJobs/{job}`: a stopped or failed one of the same recipe. */
+            /**
+             * @description Go on from the checkpoints of this job, `trainingJobs/{job}`, which has ended. Recipe, dataset versions, base datasets, resources and
+             *     parameters that are left out are that job's.
+             */
             resumeFrom?: string;
             /** @description SageMaker's name of it. */
             readonly sagemakerJobName?: string;

@@ -275,10 +275,10 @@ type TrainingJob struct {
 	State TrainingJob_State `protobuf:"varint,2,opt,name=state,proto3,enum=trainyard.training.v1.TrainingJob_State" json:"state,omitempty"`
 	// SageMaker's own secondary status, such as `Downloading`.
 	SecondaryStatus string `protobuf:"bytes,3,opt,name=secondary_status,json=secondaryStatus,proto3" json:"secondary_status,omitempty"`
-	// The recipe, `recipes/{recipe}`. Empty with an image of one's own.
+	// The recipe, `recipes/{recipe}`. Empty with an image of one's own, and with resume_from.
 	Recipe string `protobuf:"bytes,4,opt,name=recipe,proto3" json:"recipe,omitempty"`
 	// The dataset version, `datasets/{d}/versions/{n}`. A dataset alone means its newest READY version; it is pinned
-	// when the job is made. It gives the classes and what is validated on.
+	// when the job is made. It gives the classes and what is validated on. Empty only with resume_from, which has one.
 	DatasetVersion string `protobuf:"bytes,5,opt,name=dataset_version,json=datasetVersion,proto3" json:"dataset_version,omitempty"`
 	// Base datasets to train on as well, `baseDatasets/{base}`.
 	BaseDatasets []string `protobuf:"bytes,6,rep,name=base_datasets,json=baseDatasets,proto3" json:"base_datasets,omitempty"`
@@ -315,7 +315,8 @@ type TrainingJob struct {
 	InputModes map[string]InputMode `protobuf:"bytes,21,rep,name=input_modes,json=inputModes,proto3" json:"input_modes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=trainyard.training.v1.InputMode"`
 	// Tags of one's own on the SageMaker job, for the bill.
 	Tags map[string]string `protobuf:"bytes,22,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Go on from the checkpoints of this job, `trainingJobs/{job}`: a stopped or failed one of the same recipe.
+	// Go on from the checkpoints of this job, `trainingJobs/{job}`, which has ended. Recipe, dataset versions, base datasets, resources and
+	// parameters that are left out are that job's.
 	ResumeFrom string `protobuf:"bytes,23,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`
 	// Preflight checks whose failure doesn't keep the job from being made, by name. It is recorded here.
 	OverrideChecks []string `protobuf:"bytes,24,rep,name=override_checks,json=overrideChecks,proto3" json:"override_checks,omitempty"`
@@ -1638,7 +1639,9 @@ type MetricPoint struct {
 	// The epoch it was printed in, from 1; fractional within an epoch.
 	Epoch float64 `protobuf:"fixed64,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// When it was printed.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	// The training step it was printed at; 0 where the program told none.
+	Step          int64 `protobuf:"varint,5,opt,name=step,proto3" json:"step,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1699,6 +1702,13 @@ func (x *MetricPoint) GetTime() *timestamppb.Timestamp {
 		return x.Time
 	}
 	return nil
+}
+
+func (x *MetricPoint) GetStep() int64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
 }
 
 // A line of the job's log.
@@ -3032,14 +3042,13 @@ var File_trainyard_training_v1_training_proto protoreflect.FileDescriptor
 
 const file_trainyard_training_v1_training_proto_rawDesc = "" +
 	"\n" +
-	"$trainyard/training/v1/training.proto\x12\x15trainyard.training.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a trainyard/errors/v1/errors.proto\x1a#trainyard/training/v1/catalog.proto\"\xdd\x11\n" +
+	"$trainyard/training/v1/training.proto\x12\x15trainyard.training.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a trainyard/errors/v1/errors.proto\x1a#trainyard/training/v1/catalog.proto\"\xdb\x11\n" +
 	"\vTrainingJob\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12C\n" +
 	"\x05state\x18\x02 \x01(\x0e2(.trainyard.training.v1.TrainingJob.StateB\x03\xe0A\x03R\x05state\x12.\n" +
 	"\x10secondary_status\x18\x03 \x01(\tB\x03\xe0A\x03R\x0fsecondaryStatus\x12\x1f\n" +
-	"\x06recipe\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18PR\x06recipe\x123\n" +
-	"\x0fdataset_version\x18\x05 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x0edatasetVersion\x12/\n" +
+	"\x06recipe\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18PR\x06recipe\x121\n" +
+	"\x0fdataset_version\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x0edatasetVersion\x12/\n" +
 	"\rbase_datasets\x18\x06 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10\x12\x18\x01R\fbaseDatasets\x12R\n" +
 	"\n" +
@@ -3229,12 +3238,13 @@ const file_trainyard_training_v1_training_proto_rawDesc = "" +
 	"\aseconds\x18\x02 \x01(\x01R\aseconds\x129\n" +
 	"\n" +
 	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"}\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\x91\x01\n" +
 	"\vMetricPoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x01R\x05epoch\x12.\n" +
-	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"k\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04step\x18\x05 \x01(\x03R\x04step\"k\n" +
 	"\aLogLine\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
