@@ -59,6 +59,7 @@ func imageClassification() *Recipe {
 			{Parameter: "image_feature", Class: "Image", Default: "image"},
 			{Parameter: LabelFeature, Class: "ClassLabel", Default: "label"},
 		},
+		InputModes:          []InputMode{File, FastFile},
 		DefaultInstanceType: "ml.m5.xlarge",
 	}
 }

@@ -57,6 +57,19 @@ type Input struct {
 	Default string
 }
 
+// InputMode is how the bytes of a channel reach the training program; the values are SageMaker's.
+type InputMode string
+
+// The input modes.
+const (
+	// File copies all of it to the disk before training begins.
+	File InputMode = "File"
+	// FastFile shows files that are fetched from S3 as they are read.
+	FastFile InputMode = "FastFile"
+	// Pipe is a pipe an epoch that is read once, in order.
+	Pipe InputMode = "Pipe"
+)
+
 // Recipe is a way to train.
 type Recipe struct {
 	ID          string
@@ -73,6 +86,10 @@ type Recipe struct {
 	Formats []string
 	// Inputs are what the recipe reads of an example.
 	Inputs []Input
+	// InputModes are those that its program can read.
+	InputModes []InputMode
+	// Distributed tells whether its program trains on several instances together.
+	Distributed bool
 	// DefaultInstanceType is SageMaker's name of the machine for a job that names none.
 	DefaultInstanceType string
 }

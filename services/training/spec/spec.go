@@ -64,6 +64,62 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
+// Mode is how the bytes of a channel reach the training program.
+type Mode = recipe.InputMode
+
+// The modes of a channel; the zero value leaves the choice to Build: File for dataset versions, FastFile for base datasets on S3.
+const (
+	File     = recipe.File
+	FastFile = recipe.FastFile
+	Pipe     = recipe.Pipe
+)
+
+// Job is all that a request is built from.
+type Job struct {
+	ID      string
+	Project string
+	// Recipe is nil with Custom.
+	Recipe     *recipe.Recipe
+	Parameters recipe.Values
+	// Custom is a training program of the user's own; nil with Recipe.
+	Custom *Custom
+
+	// Dataset is the version that gives the classes and what is validated on.
+	Dataset Dataset
+	// Additional are versions whose train splits are trained on as well, each a channel: version-2, version-3 and so on.
+	Additional []Dataset
+	// Bases are the base datasets, each a channel of its id.
+	Bases []Base
+	// InputModes are the modes of channels by their names. Channels on file systems have none.
+	InputModes map[string]Mode
+
+	Resources Resources
+	// Tags are the user's, beside those that every job has.
+	Tags map[string]string
+	// CheckpointURI is the folder of the checkpoints, `s3://bucket/checkpoints/{project}/{job}/`; empty means that none are kept. A job that goes
+	// on from another's checkpoints has the other's.
+	CheckpointURI string
+
+	// Image is the training image, with a recipe; Custom has its own.
+	Image   string
+	RoleARN string
+	// Bucket is where the model goes.
+	Bucket         string
+	Region         string
+	Subnets        []string
+	SecurityGroups []string
+}
+
+// Custom is a training program of the user's own.
+type Custom struct {
+	Image           string
+	Entrypoint      []string
+	Arguments       []string
+	Environment     map[string]string
+	Hyperparameters map[string]string
+	Metrics         []recipe.Metric
+}
+
 // Dataset is a READY version as the channels need it.
 type Dataset struct {
 	// URI is `s3://bucket/prefix/`.
@@ -72,9 +128,9 @@ type Dataset struct {
 	TFDSName string
 	// Labels are the classes in the order of their numbers.
 	Labels []string
-	// Inputs are the features that the recipe reads, by hyperparameter.
+	// Inputs are the features that the recipe reads, by hyperparameter. Only the main version's are looked at.
 	Inputs map[string]string
-	// DownloadBytes is the size of the train and validation splits, which File mode copies to the job's disk.
+	// DownloadBytes is the size of the splits that the job reads, which File mode copies to its disk.
 	DownloadBytes int64
 }
 
@@ -82,27 +138,28 @@ type Dataset struct {
 type Base struct {
 	ID     string
 	Source Source
+	// ManifestSHA256 is the digest that the base dataset's manifest.json must have, in hex; empty where it has none.
+	ManifestSHA256 string
+	// DownloadBytes is its size, which File mode copies to the job's disk; 0 when nobody said.
+	DownloadBytes int64
 }
 
-// Job is all that a request is built from.
-type Job struct {
-	ID         string
-	Project    string
-	Recipe     *recipe.Recipe
-	Parameters recipe.Values
-	Dataset    Dataset
-	Bases      []Base
-
+// Resources is the machine of a job. Its fields are those of the ledger's, so that one converts to the other.
+type Resources struct {
 	InstanceType      string
 	InstanceCount     int32
 	VolumeSizeGB      int32 // 0 means as much as the data needs.
 	MaxRuntimeSeconds int32
-
-	Image          string
-	RoleARN        string
-	Bucket         string // Where the model goes.
-	Subnets        []string
-	SecurityGroups []string
+	Spot              bool
+	MaxWaitSeconds    int32 // With Spot; 0 means twice MaxRuntimeSeconds, up to 28 days.
+	KeepAliveSeconds  int32
+	MaxRetries        int32
+	NetworkIsolation  bool
+	InVPC             bool
+	EncryptTraffic    bool
+	VolumeKMSKey      string
+	OutputKMSKey      string
+	Sharded           bool // Each instance gets its part of the train shards instead of all.
 }
 
 // JobName is SageMaker's name of a job.
@@ -141,11 +198,11 @@ func Build(job Job) (*sagemaker.CreateTrainingJobInput, string, error) {
 			S3OutputPath: aws.String(fmt.Sprintf("s3://%s/models/%s/%s", job.Bucket, job.Project, job.ID)),
 		},
 		ResourceConfig: &types.ResourceConfig{
-			InstanceType:   types.TrainingInstanceType(job.InstanceType),
-			InstanceCount:  aws.Int32(job.InstanceCount),
+			InstanceType:   types.TrainingInstanceType(job.Resources.InstanceType),
+			InstanceCount:  aws.Int32(job.Resources.InstanceCount),
 			VolumeSizeInGB: aws.Int32(job.volumeSizeGB()),
 		},
-		StoppingCondition: &types.StoppingCondition{MaxRuntimeInSeconds: aws.Int32(job.MaxRuntimeSeconds)},
+		StoppingCondition: &types.StoppingCondition{MaxRuntimeInSeconds: aws.Int32(job.Resources.MaxRuntimeSeconds)},
 		// The profiler would start processing jobs of its own, billed apart.
 		ProfilerConfig: &types.ProfilerConfig{DisableProfiler: aws.Bool(true)},
 		Tags: []types.Tag{
@@ -214,8 +271,8 @@ func (job *Job) channels(hyperparameters map[string]string) (channels []types.Ch
 }
 
 func (job *Job) volumeSizeGB() int32 {
-	if job.VolumeSizeGB > 0 {
-		return job.VolumeSizeGB
+	if job.Resources.VolumeSizeGB > 0 {
+		return job.Resources.VolumeSizeGB
 	}
 	needed := math.Ceil(float64(job.Dataset.DownloadBytes)/1e9) + minVolumeGB
 	return int32(min(needed, MaxVolumeGB))

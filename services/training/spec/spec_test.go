@@ -125,7 +125,7 @@ func TestBuildIsDeterministic(t *testing.T) {
 		t.Fatal("the same job gives two requests")
 	}
 	changed := example()
-	changed.MaxRuntimeSeconds++
+	changed.Resources.MaxRuntimeSeconds++
 	if _, hash, err := spec.Build(changed); err != nil || hash == firstHash {
 		t.Fatalf("another job has the same hash (%v)", err)
 	}
@@ -212,7 +212,7 @@ func example() spec.Job {
 		Dataset: spec.Dataset{
 			URI: "s3://bucket/datasets/p/digits/1/", TFDSName: "digits", Labels: []string{"0", "1"}, DownloadBytes: 2_500_000_000,
 		},
-		InstanceType: "ml.m5.xlarge", InstanceCount: 1, MaxRuntimeSeconds: 3600,
+		Resources: spec.Resources{InstanceType: "ml.m5.xlarge", InstanceCount: 1, MaxRuntimeSeconds: 3600}, Region: "us-east-1",
 		Image: "123456789012.dkr.ecr.us-east-1.amazonaws.com/trainer:1", RoleARN: "arn:aws:iam::123456789012:role/training", Bucket: "bucket",
 		Subnets: []string{"subnet-00000001"}, SecurityGroups: []string{"sg-00000001"},
 	}

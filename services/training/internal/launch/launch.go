@@ -145,9 +145,8 @@ func (l *Launcher) Create(ctx context.Context, project string, request Request) 
 		Dataset: spec.Dataset{
 			URI: version.GetUri(), TFDSName: version.GetTfdsName(), Labels: labels, Inputs: inputs, DownloadBytes: downloadBytes(version),
 		},
-		InstanceType: resources.InstanceType, InstanceCount: resources.InstanceCount,
-		VolumeSizeGB: resources.VolumeSizeGB, MaxRuntimeSeconds: resources.MaxRuntimeSeconds,
-		Image: l.Config.Image, RoleARN: l.Config.RoleARN, Bucket: l.Config.Bucket,
+		Resources: spec.Resources(resources),
+		Image:     l.Config.Image, RoleARN: l.Config.RoleARN, Bucket: l.Config.Bucket,
 		Subnets: l.Config.Subnets, SecurityGroups: l.Config.SecurityGroups,
 	}
 	baseIDs := make([]string, len(bases))
