@@ -37,7 +37,9 @@ type Result struct {
 	// Mend says how to mend it, and Snippet holds the lines for Terraform or the AWS command line.
 	Mend    string
 	Snippet string
-	Took    time.Duration
+	// Overridden tells that the check failed and was overridden by name; Blocking sets it.
+	Overridden bool
+	Took       time.Duration
 }
 
 // Subject is what is looked at: a job that could be sent to SageMaker as it is, and its surroundings.
@@ -57,7 +59,7 @@ type Check struct {
 	// Name is a slug such as s3-route, by which users override it.
 	Name  string
 	Title string
-	// Run gives Status, Seen, Mend and Snippet; Check, Title and Took are filled in. An error of AWS goes back as it is: a missing permission and an
-	// AWS that doesn't answer make the check skipped.
+	// Run gives Status, Seen, Prevents, Mend and Snippet; Check, Title and Took are filled in. An error of AWS goes back as it is: a missing permission
+	// and an AWS that doesn't answer make the check skipped, with what was seen until then. A failure that comes with an error stays a failure.
 	Run func(ctx context.Context, c *Clients, s *Subject) (Result, error)
 }
