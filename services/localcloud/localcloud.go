@@ -29,6 +29,7 @@ import (
 
 	"github.com/trainyard/trainyard/services/internal/awscfg"
 	"github.com/trainyard/trainyard/services/internal/boot"
+	"github.com/trainyard/trainyard/services/localcloud/fault"
 	"github.com/trainyard/trainyard/services/localcloud/logs"
 	"github.com/trainyard/trainyard/services/localcloud/s3"
 	"github.com/trainyard/trainyard/services/localcloud/sagemaker"
@@ -57,9 +58,11 @@ type Config struct {
 	// AccessKey and SecretKey are DefaultAccessKey and DefaultSecretKey if empty.
 	AccessKey, SecretKey string
 	// SageMaker says what training images and file systems stand for. Its Dir,
-	// Region and Account are filled in here, and EventQueues, which are ARNs,
+	// Region, Account and Faults are filled in here, and EventQueues, which are ARNs,
 	// with the suite's queue if nil.
 	SageMaker sagemaker.Config
+	// Faults, if set, are what operations of SageMaker and Logs fail with, for tests.
+	Faults *fault.Injector `json:"-"`
 }
 
 func (c *Config) complete() error {
@@ -80,7 +83,7 @@ func (c *Config) complete() error {
 		}
 	}
 	c.SageMaker.Dir = filepath.Join(dir, "sagemaker")
-	c.SageMaker.Region, c.SageMaker.Account = c.Region, AccountID
+	c.SageMaker.Region, c.SageMaker.Account, c.SageMaker.Faults = c.Region, AccountID, c.Faults
 	if c.SageMaker.EventQueues == nil {
 		c.SageMaker.EventQueues = []string{queueARN(c.Region, TrainingEventsQueue)}
 	}
@@ -175,7 +178,7 @@ func (u *Unit) open(ctx context.Context) error {
 	u.closers = append(u.closers, queues.Close)
 
 	logStore, err := logs.New(ctx, logs.Config{
-		Dir: filepath.Join(u.cfg.DataDir, "logs"), Region: u.cfg.Region, Account: AccountID,
+		Dir: filepath.Join(u.cfg.DataDir, "logs"), Region: u.cfg.Region, Account: AccountID, Faults: u.cfg.Faults,
 	}, logs.Deps{Logger: u.log})
 	if err != nil {
 		return err

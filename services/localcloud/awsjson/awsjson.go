@@ -56,7 +56,12 @@ type Handler struct {
 	Prefix     string
 	Operations map[string]Operation
 	Logger     *zap.Logger
+	// Intercept is asked before each operation of the service; its error is answered instead. It may be nil.
+	Intercept func(operation string) error
 }
+
+// ErrAnswerLost, from Intercept, lets the operation be done and cuts the connection before its answer.
+var ErrAnswerLost = errors.New("answer lost")
 
 // ServeHTTP implements http.Handler. Authentication is done before it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +78,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, Errorf("SerializationException", "cannot read the request: %v", err))
 		return
 	}
-	result, err := op(r.Context(), body)
+	var intercepted error
+	if h.Intercept != nil {
+		intercepted = h.Intercept(name)
+	}
+	var result any
+	if err = intercepted; err == nil || errors.Is(err, ErrAnswerLost) {
+		result, err = op(r.Context(), body)
+	}
+	if errors.Is(intercepted, ErrAnswerLost) {
+		panic(http.ErrAbortHandler) // net/http's way to cut a connection.
+	}
 	if err != nil {
 		var known *Error
 		if !errors.As(err, &known) {

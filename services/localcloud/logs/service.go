@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/trainyard/trainyard/services/localcloud/awsjson"
+	"github.com/trainyard/trainyard/services/localcloud/fault"
 )
 
 // Config says where the logs lie and whose they are.
@@ -24,6 +25,8 @@ type Config struct {
 	// Region and Account go into ARNs; the defaults are us-east-1 and 000000000000.
 	Region  string
 	Account string
+	// Faults, if set, are what operations fail with.
+	Faults *fault.Injector `json:"-"`
 }
 
 // Deps are what the service uses. Logger may be nil.
@@ -62,8 +65,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, store: st}
 	s.Handler = &awsjson.Handler{
-		Prefix: "Logs_20140328",
-		Logger: deps.Logger.Named("logs"),
+		Prefix:    "Logs_20140328",
+		Logger:    deps.Logger.Named("logs"),
+		Intercept: cfg.Faults.Intercept,
 		Operations: map[string]awsjson.Operation{
 			"CreateLogGroup":     awsjson.Op(s.createLogGroup),
 			"CreateLogStream":    awsjson.Op(s.createLogStream),

@@ -27,6 +27,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/trainyard/trainyard/services/localcloud/awsjson"
+	"github.com/trainyard/trainyard/services/localcloud/fault"
 	"github.com/trainyard/trainyard/services/localcloud/logs"
 )
 
@@ -76,6 +77,8 @@ type Config struct {
 	CloseGrace time.Duration
 	// CheckpointInterval is the time between two syncs of the checkpoint folder; 5 s if zero.
 	CheckpointInterval time.Duration
+	// Faults, if set, are what operations fail with. How a job itself can be made to fail is in README.md.
+	Faults *fault.Injector `json:"-"`
 }
 
 func (c *Config) complete() error {
@@ -176,7 +179,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		wake: make(chan struct{}, 1), events: make(chan struct{}, 1), running: map[string]*run{},
 	}
 	st.newEvent = s.envelope
-	s.Handler = &awsjson.Handler{Prefix: "SageMaker", Logger: s.log, Operations: map[string]awsjson.Operation{
+	s.Handler = &awsjson.Handler{Prefix: "SageMaker", Logger: s.log, Intercept: cfg.Faults.Intercept, Operations: map[string]awsjson.Operation{
 		"CreateTrainingJob":   s.createTrainingJob,
 		"DescribeTrainingJob": awsjson.Op(s.describeTrainingJob),
 		"StopTrainingJob":     awsjson.Op(s.stopTrainingJob),
