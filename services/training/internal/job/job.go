@@ -183,6 +183,10 @@ type Estimate struct {
 	StorageCostPerMonth float64 `json:"storage_cost_per_month"`
 	TotalCost           float64 `json:"total_cost"`
 	Currency            string  `json:"currency"`
+	// Examples are trained on over all epochs and instances, DownloadBytes are copied to each instance: with the ledger they tell the next
+	// estimate how fast that goes.
+	Examples      float64 `json:"examples,omitempty"`
+	DownloadBytes int64   `json:"download_bytes,omitempty"`
 }
 
 // Failure is why a job FAILED.
