@@ -75,6 +75,9 @@ func Is(err error, reason errorsv1.ErrorReason) bool {
 // Fact gives one of the facts that an error carries, or "".
 func Fact(err error, key string) string { return errorInfo(err).GetMetadata()[key] }
 
+// Facts gives all facts that an error carries; nil if it carries none.
+func Facts(err error) map[string]string { return errorInfo(err).GetMetadata() }
+
 func errorInfo(err error) *errdetails.ErrorInfo {
 	var carrier interface{ GRPCStatus() *status.Status }
 	if !errors.As(err, &carrier) {
