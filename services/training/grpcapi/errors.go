@@ -10,6 +10,7 @@ import (
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/internal/joblog"
 	"github.com/trainyard/trainyard/services/training/internal/launch"
+	"github.com/trainyard/trainyard/services/training/internal/sweep"
 	"github.com/trainyard/trainyard/services/training/recipe"
 	"github.com/trainyard/trainyard/services/training/spec"
 )
@@ -26,6 +27,8 @@ func toStatus(err error) error {
 		noIngest *launch.UnavailableError
 		noLogs   *joblog.UnavailableError
 		limit    *spec.Error
+		inSweep  *sweep.FieldError
+		swept    *sweep.ParameterError
 	)
 	switch {
 	case errors.As(err, &notFound):
@@ -46,6 +49,11 @@ func toStatus(err error) error {
 	case errors.As(err, &noIngest):
 		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE,
 			"The ingest service or S3, which have the datasets, do not answer now; try again.")
+	case errors.As(err, &inSweep):
+		return apierror.Invalid(inSweep.Field, inSweep.Message)
+	case errors.As(err, &swept):
+		return apierror.New(codes.InvalidArgument, swept.Reason, swept.Message,
+			"field", "sweep.parameters."+swept.Name, "parameter", swept.Name, "limit", swept.Limit)
 	case errors.As(err, &limit) && limit.Field != "":
 		return apierror.New(codes.InvalidArgument, errorsv1.ErrorReason_LIMIT_EXCEEDED, limit.Message, "field", "training_job."+limit.Field)
 	}
