@@ -116,7 +116,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("training: %w", err)
 	}
-	if bases.NeedsVPC() {
+	if bases.NeedsVPC(deps.Region) {
 		if err := spec.CheckVPC(cfg.Subnets, cfg.SecurityGroups); err != nil {
 			return nil, fmt.Errorf("training: base datasets lie on file systems: %w", err)
 		}
@@ -144,7 +144,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 		Jobs: jobs, Ingest: ingestv1.NewIngestServiceClient(deps.Ingest), S3: deps.S3, Recipes: recipes, BaseDatasets: bases,
 	}
 	u.training = &grpcapi.Training{Launcher: launcher, Jobs: jobs, Logs: deps.Logs, Changed: u.runner.Wake}
-	u.catalog = &grpcapi.Catalog{Launcher: launcher}
+	u.catalog = &grpcapi.Catalog{Launcher: launcher, Bases: &basedataset.Catalog{Region: deps.Region, Operator: bases, S3: deps.S3, DB: db}}
 	u.models = &grpcapi.Models{Jobs: jobs, Presigner: deps.Presigner}
 	return u, nil
 }

@@ -15,10 +15,11 @@ import (
 	"github.com/trainyard/trainyard/services/training/recipe"
 )
 
-// Catalog serves CatalogService. What is in it is the operator's and the same for every project.
+// Catalog serves CatalogService. The recipes are the same for every project.
 type Catalog struct {
 	trainingv1.UnimplementedCatalogServiceServer
 	Launcher *launch.Launcher
+	Bases    *basedataset.Catalog
 }
 
 // ListRecipes implements CatalogService.
@@ -50,30 +51,6 @@ func (s *Catalog) GetRecipe(_ context.Context, req *trainingv1.GetRecipeRequest)
 	return nil, apierror.NotFound(req.GetName())
 }
 
-// ListBaseDatasets implements CatalogService.
-func (s *Catalog) ListBaseDatasets(_ context.Context, req *trainingv1.ListBaseDatasetsRequest) (*trainingv1.ListBaseDatasetsResponse, error) {
-	bases, next, err := slicePage(s.Launcher.BaseDatasets, req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	res := &trainingv1.ListBaseDatasetsResponse{NextPageToken: next}
-	for _, b := range bases {
-		res.BaseDatasets = append(res.BaseDatasets, baseDataset(b))
-	}
-	return res, nil
-}
-
-// GetBaseDataset implements CatalogService.
-func (s *Catalog) GetBaseDataset(_ context.Context, req *trainingv1.GetBaseDatasetRequest) (*trainingv1.GetBaseDatasetResponse, error) {
-	var id string
-	if resourcename.Sscan(req.GetName(), "baseDatasets/{base}", &id) == nil {
-		if b := s.Launcher.BaseDatasets.Find(id); b != nil {
-			return &trainingv1.GetBaseDatasetResponse{BaseDataset: baseDataset(b)}, nil
-		}
-	}
-	return nil, apierror.NotFound(req.GetName())
-}
-
 // slicePage gives a page of a list that stays as it is while the service runs: the token counts.
 func slicePage[T any](all []T, size int32, token string) (page []T, next string, err error) {
 	from, err := readNumberToken(token)
@@ -98,6 +75,12 @@ var parameterTypes = map[recipe.Type]trainingv1.Parameter_Type{
 	recipe.Choice:  trainingv1.Parameter_CHOICE,
 }
 
+var inputModes = map[recipe.InputMode]trainingv1.InputMode{
+	recipe.File:     trainingv1.InputMode_FILE,
+	recipe.FastFile: trainingv1.InputMode_FAST_FILE,
+	recipe.Pipe:     trainingv1.InputMode_PIPE,
+}
+
 func (s *Catalog) recipe(r *recipe.Recipe) (*trainingv1.Recipe, error) {
 	shown := &trainingv1.Recipe{
 		Name:                job.RecipeName(r.ID),
@@ -105,6 +88,10 @@ func (s *Catalog) recipe(r *recipe.Recipe) (*trainingv1.Recipe, error) {
 		Description:         r.Description,
 		ObjectiveMetric:     r.Objective,
 		DefaultInstanceType: s.Launcher.InstanceType(r),
+		Distributed:         r.Distributed,
+	}
+	for _, mode := range r.InputModes {
+		shown.InputModes = append(shown.InputModes, inputModes[mode].String())
 	}
 	for _, m := range r.Metrics {
 		shown.Metrics = append(shown.Metrics, m.Name)
@@ -124,17 +111,4 @@ func (s *Catalog) recipe(r *recipe.Recipe) (*trainingv1.Recipe, error) {
 		})
 	}
 	return shown, nil
-}
-
-var storages = map[basedataset.Storage]trainingv1.BaseDataset_Storage{
-	basedataset.S3:     trainingv1.BaseDataset_S3,
-	basedataset.EFS:    trainingv1.BaseDataset_EFS,
-	basedataset.Lustre: trainingv1.BaseDataset_FSX_LUSTRE,
-}
-
-func baseDataset(b *basedataset.BaseDataset) *trainingv1.BaseDataset {
-	return &trainingv1.BaseDataset{
-		Name: job.BaseDatasetName(b.ID), DisplayName: b.DisplayName, Description: b.Description,
-		Storage: storages[b.Storage], Labels: b.Labels, ExampleCount: b.ExampleCount,
-	}
 }

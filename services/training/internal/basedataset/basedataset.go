@@ -1,20 +1,18 @@
-// Package basedataset reads the operator's list of base datasets: large datasets on S3, EFS or FSx for Lustre that jobs
-// train on together with the user's data.
+// Package basedataset knows the base datasets: large datasets on S3, EFS or FSx for Lustre that jobs train on together with the
+// user's data. They are the operator's, from a file that is read strictly, or a project's own, published from a READY version.
 //
-// The list is a JSON or YAML file. It is read strictly: an unknown key, a path that breaks the file system's rule or a
-// region that isn't the jobs' fails at the start, not in a job that is being billed.
+// What it promises: jobs only ever read them; a project reaches the operator's and its own and no other's, for where a published one
+// lies is derived here and never taken from a request; and what can't be joined with the user's data, has changed since it was
+// published or can't be read in the jobs' region is refused before the job, not in one that is being billed.
+//
+// IAM actions it needs: s3:GetObject on manifest.json and features.json of datasets/* and of the operator's S3 prefixes. Without the
+// latter the operator's manifests are checked by the training program alone.
 package basedataset
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"regexp"
-	"strings"
-
-	"go.yaml.in/yaml/v3"
+	"time"
 
 	"github.com/trainyard/trainyard/services/training/spec"
 )
@@ -22,40 +20,104 @@ import (
 // Storage is where a base dataset's bytes lie.
 type Storage string
 
-// The kinds of storage, as the file names them.
+// The kinds of storage, as the operator's file names them.
 const (
 	S3     Storage = "s3"
 	EFS    Storage = "efs"
 	Lustre Storage = "fsx-lustre"
 )
 
-// BaseDataset is one entry of the list.
-type BaseDataset struct {
-	// ID is 1 to 63 of a-z0-9-, begins with a letter and doesn't end in `-`. It is the name of the job's channel, too.
-	ID          string  `yaml:"id"`
-	DisplayName string  `yaml:"display_name"`
-	Description string  `yaml:"description"`
-	Storage     Storage `yaml:"storage"`
-	// URI is `s3://bucket/prefix/`, with storage s3.
-	URI string `yaml:"uri"`
-	// FileSystemID is `fs-…`, with storage efs or fsx-lustre.
-	FileSystemID string `yaml:"file_system_id"`
-	// Path is the dataset's directory, counted from the file system's root, such as `/datasets/digits`.
-	Path string `yaml:"path"`
-	// MountName is a Lustre file system's, as `aws fsx describe-file-systems` shows it.
-	MountName string `yaml:"mount_name"`
-	// Region is where the storage is; empty means where the jobs are. SageMaker wants both to be the same.
-	Region string `yaml:"region"`
-	// Labels are the names of the classes, joined to the user's by name. The training program reads those that lie beside
-	// the shards; these tell before the job whether any class is shared.
-	Labels       []string `yaml:"labels"`
-	ExampleCount int32    `yaml:"example_count"`
-
-	source spec.Source
+// String is the storage's name for people.
+func (s Storage) String() string {
+	switch s {
+	case S3:
+		return "S3"
+	case EFS:
+		return "EFS"
+	case Lustre:
+		return "FSx for Lustre"
+	}
+	return string(s)
 }
 
-// Source is where a job's channel reads it.
-func (b *BaseDataset) Source() spec.Source { return b.source }
+// BaseDataset is a base dataset of the operator's or of a project. Zero numbers and empty texts mean that nobody said.
+type BaseDataset struct {
+	// ID is 1 to 63 of a-z0-9-, begins with a letter and doesn't end in `-`. It is the name of the job's channel, too.
+	ID          string
+	DisplayName string
+	Description string
+	// Locations are everywhere it lies, in the order in which they are tried.
+	Locations []Location
+	// Labels are the names of the classes, joined to the user's by name. The training program reads those that lie beside the
+	// shards; these tell before the job whether any class is shared.
+	Labels       []string
+	ExampleCount int32
+	SizeBytes    int64
+	FileCount    int32
+	// MixRatio is the share of each batch that comes from base datasets, from 0 to 1; 0 means the recipe's.
+	MixRatio float64
+	Features Features
+	// ManifestSHA256 is the digest of its manifest.json in hex.
+	ManifestSHA256 string
+
+	// Project is whose it is; empty for the operator's, which every project has.
+	Project string
+	// DatasetVersion is the version that it was published from, and CreateTime when.
+	DatasetVersion string
+	CreateTime     time.Time
+}
+
+// Location is where a base dataset lies. The storage says which fields belong to it.
+type Location struct {
+	// Region is the storage's; empty means that the jobs' isn't known either.
+	Region  string  `yaml:"region" json:"region"`
+	Storage Storage `yaml:"storage" json:"storage"`
+	// URI is `s3://bucket/prefix/`, with S3.
+	URI string `yaml:"uri" json:"uri,omitempty"`
+	// FileSystemID is `fs-…`, with EFS or Lustre.
+	FileSystemID string `yaml:"file_system_id" json:"file_system_id,omitempty"`
+	// Path is the dataset's directory, counted from the file system's root, such as `/datasets/digits`.
+	Path string `yaml:"path" json:"path,omitempty"`
+	// MountName is a Lustre file system's, as `aws fsx describe-file-systems` shows it.
+	MountName string `yaml:"mount_name" json:"mount_name,omitempty"`
+}
+
+// Source is where a job's channel reads it. It fails where a field breaks its rule, or belongs to another kind of storage, which shows
+// that something else was meant.
+func (l Location) Source() (spec.Source, error) {
+	switch l.Storage {
+	case S3:
+		if l.FileSystemID != "" || l.Path != "" || l.MountName != "" {
+			return spec.Source{}, errors.New("file_system_id, path and mount_name belong to file systems; storage s3 has a uri only")
+		}
+		return spec.S3Prefix(l.URI)
+	case EFS:
+		if l.URI != "" || l.MountName != "" {
+			return spec.Source{}, errors.New("uri belongs to storage s3 and mount_name to fsx-lustre; storage efs has file_system_id and path")
+		}
+		return spec.EFSDirectory(l.FileSystemID, l.Path)
+	case Lustre:
+		if l.URI != "" {
+			return spec.Source{}, errors.New("uri belongs to storage s3; storage fsx-lustre has file_system_id, mount_name and path")
+		}
+		return spec.LustreDirectory(l.FileSystemID, l.MountName, l.Path)
+	}
+	return spec.Source{}, fmt.Errorf("storage %q must be one of s3, efs, fsx-lustre", l.Storage)
+}
+
+// String is the location for people, such as `EFS fs-01234567`.
+func (l Location) String() string {
+	if l.Storage == S3 {
+		return l.Storage.String() + " " + l.URI
+	}
+	return l.Storage.String() + " " + l.FileSystemID
+}
+
+// Source is where a job's channel reads it, of one that has one location.
+func (b *BaseDataset) Source() spec.Source {
+	source, _ := b.Locations[0].Source() // Was checked.
+	return source
+}
 
 // List is the operator's base datasets in their order.
 type List []*BaseDataset
@@ -70,117 +132,14 @@ func (l List) Find(id string) *BaseDataset {
 	return nil
 }
 
-// NeedsVPC tells whether any of them lies on a file system, which a job reaches only from within a VPC.
-func (l List) NeedsVPC() bool {
+// NeedsVPC tells whether any of them lies on a file system of the region, which a job reaches only from within a VPC.
+func (l List) NeedsVPC(region string) bool {
 	for _, b := range l {
-		if b.Storage != S3 {
-			return true
+		for _, location := range b.Locations {
+			if location.Region == region && location.Storage != S3 {
+				return true
+			}
 		}
 	}
 	return false
-}
-
-// Load reads the list of a file; no path means no base datasets. region is where jobs run, if it is known.
-func Load(path, region string) (List, error) {
-	if path == "" {
-		return nil, nil
-	}
-	data, err := os.ReadFile(path) //nolint:gosec // The operator names the file.
-	if err != nil {
-		return nil, fmt.Errorf("base datasets: %w", err)
-	}
-	list, err := Parse(data, region)
-	if err != nil {
-		return nil, fmt.Errorf("base datasets of %s: %w", path, err)
-	}
-	return list, nil
-}
-
-// Parse reads a list from JSON or YAML.
-func Parse(data []byte, region string) (List, error) {
-	var list List
-	decoder := yaml.NewDecoder(bytes.NewReader(data)) // JSON is YAML as well.
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&list); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("it must hold one document, a list")
-	}
-	seen := map[string]bool{}
-	for i, b := range list {
-		if b == nil {
-			return nil, fmt.Errorf("entry %d is empty", i+1)
-		}
-		if err := b.check(region); err != nil {
-			return nil, fmt.Errorf("entry %d (%s): %w", i+1, b.ID, err)
-		}
-		if seen[b.ID] {
-			return nil, fmt.Errorf("entry %d: the id %s is given twice; ids must differ", i+1, b.ID)
-		}
-		seen[b.ID] = true
-	}
-	return list, nil
-}
-
-var idPattern = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
-func (b *BaseDataset) check(region string) error {
-	if !idPattern.MatchString(b.ID) {
-		return fmt.Errorf("id %q must be 1 to 63 of a-z0-9-, begin with a letter and not end in -", b.ID)
-	}
-	if spec.IsReservedChannel(b.ID) {
-		return fmt.Errorf("id %q is the name of a channel that every job may have; choose another", b.ID)
-	}
-	if b.Region != "" && region != "" && b.Region != region {
-		return fmt.Errorf("its storage is in %s but jobs run in %s, and SageMaker needs both to be the same", b.Region, region)
-	}
-	if b.ExampleCount < 0 {
-		return fmt.Errorf("example_count %d must not be negative", b.ExampleCount)
-	}
-	if err := b.checkLabels(); err != nil {
-		return err
-	}
-	if b.DisplayName == "" {
-		b.DisplayName = b.ID
-	}
-	return b.resolve()
-}
-
-func (b *BaseDataset) checkLabels() error {
-	seen := map[string]bool{}
-	for _, label := range b.Labels {
-		if strings.TrimSpace(label) == "" || strings.ContainsAny(label, "\r\n") {
-			return fmt.Errorf("label %q must be a name of one line", label)
-		}
-		if seen[label] {
-			return fmt.Errorf("label %q is given twice", label)
-		}
-		seen[label] = true
-	}
-	return nil
-}
-
-// resolve makes the source, refusing fields of other kinds of storage: they show that something else was meant.
-func (b *BaseDataset) resolve() (err error) {
-	switch b.Storage {
-	case S3:
-		if b.FileSystemID != "" || b.Path != "" || b.MountName != "" {
-			return errors.New("file_system_id, path and mount_name belong to file systems; storage s3 has a uri only")
-		}
-		b.source, err = spec.S3Prefix(b.URI)
-	case EFS:
-		if b.URI != "" || b.MountName != "" {
-			return errors.New("uri belongs to storage s3 and mount_name to fsx-lustre; storage efs has file_system_id and path")
-		}
-		b.source, err = spec.EFSDirectory(b.FileSystemID, b.Path)
-	case Lustre:
-		if b.URI != "" {
-			return errors.New("uri belongs to storage s3; storage fsx-lustre has file_system_id, mount_name and path")
-		}
-		b.source, err = spec.LustreDirectory(b.FileSystemID, b.MountName, b.Path)
-	default:
-		return fmt.Errorf("storage %q must be one of s3, efs, fsx-lustre", b.Storage)
-	}
-	return err
 }
