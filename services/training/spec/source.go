@@ -25,8 +25,8 @@ var (
 
 // S3Prefix is every object whose key begins with the URI's key. A URI that ends in `/` is a folder.
 func S3Prefix(uri string) (Source, error) {
-	if !s3URI.MatchString(uri) || len(uri) > 1024 {
-		return Source{}, fmt.Errorf("S3 URI %q must be of the form s3://bucket/prefix, at most 1024 characters", uri)
+	if !s3URI.MatchString(uri) || characters(uri) > maxURI {
+		return Source{}, fmt.Errorf("S3 URI %q must be of the form s3://bucket/prefix, at most %d characters", shorten(uri), maxURI)
 	}
 	return Source{data: types.DataSource{S3DataSource: &types.S3DataSource{
 		S3DataType:             types.S3DataTypeS3Prefix,
@@ -63,8 +63,8 @@ func fileSystem(kind types.FileSystemType, id, directory, mount string) (Source,
 		}
 		directory = strings.TrimSuffix("/"+mount+directory, "/")
 	}
-	if len(directory) > 4096 {
-		return Source{}, fmt.Errorf("path of %d characters is longer than the 4096 that SageMaker takes", len(directory))
+	if n := characters(directory); n > maxDirectory {
+		return Source{}, fmt.Errorf("path of %d characters is longer than the %d that SageMaker takes", n, maxDirectory)
 	}
 	return Source{inVPC: true, data: types.DataSource{FileSystemDataSource: &types.FileSystemDataSource{
 		FileSystemType:       kind,
