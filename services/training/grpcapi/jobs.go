@@ -99,7 +99,11 @@ func (s *Training) ListTrainingJobs(ctx context.Context, req *trainingv1.ListTra
 		return nil, err
 	}
 	size := pageSize(req.GetPageSize(), 50, 1000)
-	jobs, err := s.Jobs.List(ctx, project, before, size+1)
+	sweep := ""
+	if req.GetSweep() != "" && resourcename.Sscan(req.GetSweep(), "sweeps/{sweep}", &sweep) != nil {
+		return nil, apierror.Invalid("sweep", "The sweep must be sweeps/NAME.")
+	}
+	jobs, err := s.Jobs.List(ctx, project, sweep, before, size+1)
 	if err != nil {
 		return nil, err
 	}

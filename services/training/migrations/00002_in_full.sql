@@ -19,9 +19,13 @@ ALTER TABLE training_jobs ADD COLUMN hourly_price DOUBLE PRECISION NOT NULL DEFA
 ALTER TABLE training_jobs ADD COLUMN currency TEXT NOT NULL DEFAULT '';
 ALTER TABLE training_jobs ADD COLUMN training_seconds BIGINT; -- SageMaker's TrainingTimeInSeconds, of one instance; NULL until it tells.
 ALTER TABLE training_jobs ADD COLUMN warm_pool_seconds BIGINT NOT NULL DEFAULT 0; -- Of one instance.
+ALTER TABLE training_jobs ADD COLUMN warm_pool_status TEXT NOT NULL DEFAULT ''; -- SageMaker's; while it is open the job is looked at though it has ended.
 -- What the quotas of a month are summed from: kept up to date with each look.
 ALTER TABLE training_jobs ADD COLUMN instance_seconds BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE training_jobs ADD COLUMN cost DOUBLE PRECISION NOT NULL DEFAULT 0;
 
 CREATE INDEX training_jobs_sweep ON training_jobs (sweep, trial) WHERE sweep <> '';
 CREATE INDEX training_jobs_month ON training_jobs (project, create_time);
+CREATE INDEX training_jobs_warm ON training_jobs (next_at) WHERE warm_pool_status IN ('Unknown', 'InUse', 'Available');
+
+ALTER TABLE metric_points ADD COLUMN step BIGINT NOT NULL DEFAULT 0; -- 0 if the program told none.

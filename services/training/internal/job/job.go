@@ -80,6 +80,8 @@ type Job struct {
 	BillableSeconds *int64       `bun:"billable_seconds"`
 	TrainingSeconds *int64       `bun:"training_seconds"`
 	WarmPoolSeconds int64        `bun:"warm_pool_seconds"`
+	// WarmPoolStatus is SageMaker's, or WarmPoolUnknown; empty if no machine is kept after the job.
+	WarmPoolStatus string `bun:"warm_pool_status"`
 	// InstanceSeconds and Cost are what the job has used of its project's quotas so far.
 	InstanceSeconds int64   `bun:"instance_seconds"`
 	Cost            float64 `bun:"cost"`
@@ -205,6 +207,7 @@ type Point struct {
 	Name   string  `bun:"name"`
 	Value  float64 `bun:"value"`
 	Epoch  float64 `bun:"epoch"`
+	Step   int64   `bun:"step"` // 0 if the program told none.
 	Time   int64   `bun:"time"`
 }
 

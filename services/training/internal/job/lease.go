@@ -12,7 +12,8 @@ import (
 // LeaseTime is how long a job stays a worker's without a renewal, and so how long it rests after its worker was killed.
 const LeaseTime = 15 * time.Second
 
-// Due gives the ids of jobs that have to be looked at and that no worker has, the longest waiting first.
+// Due gives the ids of jobs that have to be looked at and that no worker has, the longest waiting first: jobs that have not ended, and then those whose
+// machines are kept for others.
 func (s *Store) Due(ctx context.Context, limit int64) ([]string, error) {
 	now, err := s.db.Now(ctx, s.db)
 	if err != nil {
@@ -22,6 +23,14 @@ func (s *Store) Due(ctx context.Context, limit int64) ([]string, error) {
 	err = s.db.NewSelect().Model((*Job)(nil)).Column("id").
 		Where("state IN (?) AND lease_until <= ? AND (next_at <= ? OR hints <> hints_seen)", bun.List(open), now, now).
 		OrderExpr("next_at").Limit(limit).Scan(ctx, &ids)
+	if err == nil && int64(len(ids)) < limit {
+		// Apart from the others, so that each search has its index.
+		var warm []string
+		err = s.db.NewSelect().Model((*Job)(nil)).Column("id").
+			Where("warm_pool_status IN (?) AND state NOT IN (?) AND lease_until <= ? AND next_at <= ?", bun.List(warmPoolOpen), bun.List(open), now, now).
+			OrderExpr("next_at").Limit(limit-int64(len(ids))).Scan(ctx, &warm)
+		ids = append(ids, warm...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look for due jobs: %w", err)
 	}
@@ -37,7 +46,7 @@ func (s *Store) Claim(ctx context.Context, id string) (*Job, error) {
 	lease := uuid.NewString()
 	result, err := s.db.NewUpdate().Model((*Job)(nil)).
 		Set("lease = ?, lease_until = ?", lease, now+LeaseTime.Microseconds()).
-		Where("id = ? AND lease_until <= ? AND state IN (?)", id, now, bun.List(open)).Exec(ctx)
+		Where("id = ? AND lease_until <= ? AND (state IN (?) OR warm_pool_status IN (?))", id, now, bun.List(open), bun.List(warmPoolOpen)).Exec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("claim job %s: %w", id, err)
 	}

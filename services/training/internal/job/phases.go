@@ -19,48 +19,63 @@ type Phase struct {
 	Start, End int64 // End is 0 while it goes on.
 }
 
-// ends are secondary statuses that say how a job ended; no time is spent in them.
+// ends are secondary statuses that say how a job ended; no time is spent in the last of them.
 var ends = []string{"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"}
 
-// Phases sums the transitions by status, in the order of their first visits. A visit that has no end ends when the job did,
-// or now. Unknown statuses are phases like others.
-func (j *Job) Phases(now time.Time) []Phase {
-	var phases []Phase
-	for _, t := range j.Transitions {
-		if slices.Contains(ends, t.Status) {
-			continue
-		}
-		i := slices.IndexFunc(phases, func(p Phase) bool { return p.Name == t.Status })
-		if i < 0 {
-			i = len(phases)
-			phases = append(phases, Phase{Name: t.Status, Start: t.Start})
-		}
-		end := t.End
-		if end == 0 {
-			end = j.EndTime
-		}
-		phases[i].End = end
-		if end == 0 {
-			end = now.UnixMicro()
-		}
-		phases[i].Seconds += float64(max(end-t.Start, 0)) / 1e6
-	}
-	return phases
+// visit is a stay in a secondary status without holes: it lasts until the next one begins.
+type visit struct {
+	status     string
+	start, end int64
+	open       bool // It goes on; end is now.
 }
 
-// BilledSeconds is what is billed: SageMaker's billable seconds, or else the time since training started, times instances.
-// Downloading is inside it.
-func (j *Job) BilledSeconds(now time.Time) int64 {
-	instances := max(int64(j.Resources.InstanceCount), 1)
-	if j.BillableSeconds != nil {
-		return *j.BillableSeconds * instances
+func (v visit) seconds() float64 { return float64(v.end-v.start) / 1e6 }
+
+// visits makes the transitions one unbroken time, so that whatever is summed over them sums to the time from the first to the last. A status
+// lasts until the next begins, a clock that steps back takes no time, and what has no end ends when the job did, or now. A status that says
+// how the job ended bounds the one before and is left out.
+func (j *Job) visits(now time.Time) []visit {
+	visits := make([]visit, 0, len(j.Transitions))
+	from := int64(0)
+	for i, t := range j.Transitions {
+		from = max(from, t.Start)
+		if i > 0 {
+			visits[i-1].end = from
+		}
+		visits = append(visits, visit{status: t.Status, start: from, end: from})
 	}
-	if j.StartTime == 0 {
-		return 0
+	if len(visits) == 0 {
+		return nil
 	}
-	end := j.EndTime
+	last := len(visits) - 1
+	if slices.Contains(ends, visits[last].status) {
+		return visits[:last]
+	}
+	end := j.Transitions[last].End
 	if end == 0 {
+		end = j.EndTime
+	}
+	if end == 0 {
+		visits[last].open = true
 		end = now.UnixMicro()
 	}
-	return max(end-j.StartTime, 0) / 1e6 * instances
+	visits[last].end = max(end, visits[last].start)
+	return visits
+}
+
+// Phases sums the time by status, in the order of their first visits. Unknown statuses are phases like others.
+func (j *Job) Phases(now time.Time) []Phase {
+	var phases []Phase
+	for _, v := range j.visits(now) {
+		i := slices.IndexFunc(phases, func(p Phase) bool { return p.Name == v.status })
+		if i < 0 {
+			i = len(phases)
+			phases = append(phases, Phase{Name: v.status, Start: v.start})
+		}
+		phases[i].Seconds += v.seconds()
+		if phases[i].End = v.end; v.open {
+			phases[i].End = 0
+		}
+	}
+	return phases
 }

@@ -69,7 +69,7 @@ func TestBilledSeconds(t *testing.T) {
 		"never started":    {Job{EndTime: 60 * second}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := test.job.BilledSeconds(now); got != test.want {
+			if got := test.job.Ledger(now).BilledSeconds; got != test.want {
 				t.Fatalf("got %d, want %d", got, test.want)
 			}
 		})

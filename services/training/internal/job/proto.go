@@ -26,33 +26,52 @@ func RecipeName(id string) string { return "recipes/" + id }
 // BaseDatasetName is a base dataset's resource name.
 func BaseDatasetName(id string) string { return "baseDatasets/" + id }
 
+// SweepName is a sweep's resource name.
+func SweepName(id string) string { return "sweeps/" + id }
+
 // Proto is the job as the API shows it; what goes on is measured up to now.
 func (j *Job) Proto(now time.Time) (*trainingv1.TrainingJob, error) {
 	parameters, err := parameterValues(j.Parameters)
 	if err != nil {
 		return nil, fmt.Errorf("job %s: %w", j.ID, err)
 	}
+	ledger := j.Ledger(now)
 	p := &trainingv1.TrainingJob{
-		Name:            Name(j.ID),
-		State:           trainingv1.TrainingJob_State(trainingv1.TrainingJob_State_value[string(j.State)]),
-		SecondaryStatus: j.SecondaryStatus,
-		Recipe:          RecipeName(j.Recipe),
-		DatasetVersion:  j.DatasetVersion,
-		BaseDatasets:    baseDatasetNames(j.BaseDatasets),
-		Parameters:      parameters,
-		Resources: &trainingv1.Resources{
-			InstanceType:      j.Resources.InstanceType,
-			InstanceCount:     j.Resources.InstanceCount,
-			VolumeSizeGb:      j.Resources.VolumeSizeGB,
-			MaxRuntimeSeconds: j.Resources.MaxRuntimeSeconds,
-		},
-		BilledSeconds:    int32(min(j.BilledSeconds(now), math.MaxInt32)),
-		Metrics:          j.Metrics,
-		SagemakerJobName: j.SageMakerName,
-		CreateTime:       timestamp(j.CreateTime),
-		StartTime:        timestamp(j.StartTime),
-		EndTime:          timestamp(j.EndTime),
-		UpdateTime:       timestamp(j.UpdateTime),
+		Name:                      Name(j.ID),
+		State:                     trainingv1.TrainingJob_State(trainingv1.TrainingJob_State_value[string(j.State)]),
+		SecondaryStatus:           j.SecondaryStatus,
+		DatasetVersion:            j.DatasetVersion,
+		AdditionalDatasetVersions: versionNames(j.AdditionalVersions),
+		BaseDatasets:              baseDatasetNames(j.BaseDatasets),
+		ResolvedBaseDatasets:      resolvedBases(j.ResolvedBases),
+		CustomImage:               j.CustomImage.proto(),
+		Image:                     j.Image,
+		Parameters:                parameters,
+		InputModes:                inputModes(j.InputModes),
+		Tags:                      j.Tags,
+		Resources:                 j.Resources.proto(),
+		Region:                    j.Region,
+		OverrideChecks:            j.OverrideChecks,
+		Preflight:                 ChecksProto(j.Preflight),
+		Notes:                     j.Notes,
+		Ledger:                    ledger.Proto(),
+		Estimate:                  j.estimateProto(),
+		BilledSeconds:             int32(min(ledger.BilledSeconds, math.MaxInt32)), //nolint:gosec // It fits now.
+		Metrics:                   j.Metrics,
+		SagemakerJobName:          j.SageMakerName,
+		CreateTime:                timestamp(j.CreateTime),
+		StartTime:                 timestamp(j.StartTime),
+		EndTime:                   timestamp(j.EndTime),
+		UpdateTime:                timestamp(j.UpdateTime),
+	}
+	if j.Recipe != "" {
+		p.Recipe = RecipeName(j.Recipe)
+	}
+	if j.ResumeFrom != "" {
+		p.ResumeFrom = Name(j.ResumeFrom)
+	}
+	if j.Sweep != "" {
+		p.Sweep = SweepName(j.Sweep)
 	}
 	for _, phase := range j.Phases(now) {
 		p.Phases = append(p.Phases, &trainingv1.Phase{
@@ -83,7 +102,6 @@ func (m *Model) Proto() (*trainingv1.Model, error) {
 		Metrics:     m.Metrics,
 		Labels:      m.Labels,
 		Lineage: &trainingv1.Lineage{
-			Recipe:         RecipeName(m.Job.Recipe),
 			DatasetVersion: m.Job.DatasetVersion,
 			ManifestSha256: m.Job.ManifestSHA256,
 			BaseDatasets:   baseDatasetNames(m.Job.BaseDatasets),
@@ -91,6 +109,9 @@ func (m *Model) Proto() (*trainingv1.Model, error) {
 			Image:          m.Job.Image,
 		},
 		CreateTime: timestamp(m.CreateTime),
+	}
+	if m.Job.Recipe != "" {
+		p.Lineage.Recipe = RecipeName(m.Job.Recipe)
 	}
 	if m.Evaluation != "" {
 		p.Evaluation = new(structpb.Struct)
@@ -103,7 +124,7 @@ func (m *Model) Proto() (*trainingv1.Model, error) {
 
 // Proto is the point as the API shows it.
 func (p *Point) Proto() *trainingv1.MetricPoint {
-	return &trainingv1.MetricPoint{Name: p.Name, Value: p.Value, Epoch: p.Epoch, Time: timestamp(p.Time)}
+	return &trainingv1.MetricPoint{Name: p.Name, Value: p.Value, Epoch: p.Epoch, Step: p.Step, Time: timestamp(p.Time)}
 }
 
 func parameterValues(values map[string]any) (map[string]*structpb.Value, error) {

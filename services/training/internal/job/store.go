@@ -11,6 +11,8 @@ import (
 
 	"github.com/trainyard/trainyard/services/internal/outbox"
 	"github.com/trainyard/trainyard/services/internal/store"
+	"github.com/trainyard/trainyard/services/training/internal/quota"
+	"github.com/trainyard/trainyard/services/training/recipe"
 )
 
 // The types of the events that are written here.
@@ -34,6 +36,9 @@ func (e *NotFoundError) Error() string { return "there is no " + e.Name }
 
 // Store keeps jobs, their metric points and their models. Every change of what users see is written together with its event.
 type Store struct {
+	// Quotas are what projects may use: Insert refuses jobs that exceed them. Set it before the store is used.
+	Quotas quota.Config
+
 	db *store.DB
 	// committed is called when an event was written.
 	committed func()
@@ -44,17 +49,24 @@ func NewStore(db *store.DB, committed func()) *Store {
 	return &Store{db: db, committed: committed}
 }
 
-// Insert stores a new job, QUEUED. If its request was made before it gives the job of that time instead.
+// Insert stores a new job, QUEUED. If its request was made before it gives the job of that time instead. It fails with a quota.ExceededError or a
+// quota.PriceUnknownError if the project may not have it; of calls at the same time no two pass where there is room for one.
 func (s *Store) Insert(ctx context.Context, j *Job) (*Job, error) {
-	now := store.Micros(time.Now())
-	j.State, j.Fence, j.CreateTime, j.UpdateTime, j.Hints = Queued, 1, now, now, 1
+	now := time.Now()
+	j.State, j.Fence, j.CreateTime, j.UpdateTime, j.Hints = Queued, 1, store.Micros(now), store.Micros(now), 1
+	j.fill()
 	err := s.db.InTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := s.checkQuota(ctx, tx, j, now); err != nil {
+			return err
+		}
 		if _, err := tx.NewInsert().Model(j).Exec(ctx); err != nil {
 			return err
 		}
 		return writeEvent(ctx, tx, j, EventState)
 	})
-	if store.IsDuplicate(err) && j.RequestID != "" {
+	var exceeded *quota.ExceededError
+	if j.RequestID != "" && (store.IsDuplicate(err) || errors.As(err, &exceeded)) {
+		// The job that is in the way may be this request's own, of a call at the same time.
 		earlier, findErr := s.ByRequest(ctx, j.Project, j.RequestID)
 		if findErr != nil || earlier != nil {
 			return earlier, findErr
@@ -65,6 +77,38 @@ func (s *Store) Insert(ctx context.Context, j *Job) (*Job, error) {
 	}
 	s.committed()
 	return j, nil
+}
+
+// fill puts empty lists and maps where there are none: their columns take no NULL.
+func (j *Job) fill() {
+	j.BaseDatasets = list(j.BaseDatasets)
+	j.Labels = list(j.Labels)
+	j.AdditionalVersions = list(j.AdditionalVersions)
+	j.ResolvedBases = list(j.ResolvedBases)
+	j.Notes = list(j.Notes)
+	j.OverrideChecks = list(j.OverrideChecks)
+	j.Preflight = list(j.Preflight)
+	j.Transitions = list(j.Transitions)
+	j.InputModes = dict(j.InputModes)
+	j.Tags = dict(j.Tags)
+	j.Metrics = dict(j.Metrics)
+	if j.Parameters == nil {
+		j.Parameters = recipe.Values{}
+	}
+}
+
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
+func dict[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
 }
 
 // ByRequest gives the job that a request made, or nil.
@@ -93,15 +137,41 @@ func (s *Store) Get(ctx context.Context, project, id string) (*Job, error) {
 	return j, nil
 }
 
-// List gives a project's jobs, newest first: at most limit of those older than the job before ("" means from the newest).
-func (s *Store) List(ctx context.Context, project, before string, limit int64) ([]*Job, error) {
+// List gives a project's jobs, newest first: at most limit of those older than the job before ("" means from the newest), and only the trials of
+// a sweep, if its id is given.
+func (s *Store) List(ctx context.Context, project, sweep, before string, limit int64) ([]*Job, error) {
 	var jobs []*Job
 	q := s.db.NewSelect().Model(&jobs).Where("project = ?", project).OrderExpr("id DESC").Limit(limit)
+	if sweep != "" {
+		q = q.Where("sweep = ?", sweep)
+	}
 	if before != "" {
 		q = q.Where("id < ?", before)
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	return jobs, nil
+}
+
+// Trials gives a sweep's jobs in the order of their trials: at most limit of those after the given trial (0 means from the first).
+func (s *Store) Trials(ctx context.Context, project, sweep string, after, limit int64) ([]*Job, error) {
+	var jobs []*Job
+	err := s.db.NewSelect().Model(&jobs).Where("project = ? AND sweep = ? AND sweep <> '' AND trial > ?", project, sweep, after).
+		OrderExpr("trial").Limit(limit).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list a sweep's jobs: %w", err)
+	}
+	return jobs, nil
+}
+
+// Past gives a project's newest jobs of a recipe that SUCCEEDED, newest first: what estimates learn from.
+func (s *Store) Past(ctx context.Context, project, recipeID string, limit int64) ([]*Job, error) {
+	var jobs []*Job
+	err := s.db.NewSelect().Model(&jobs).Where("project = ? AND recipe = ? AND state = ?", project, recipeID, Succeeded).
+		OrderExpr("id DESC").Limit(limit).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list past jobs: %w", err)
 	}
 	return jobs, nil
 }
@@ -151,11 +221,15 @@ type Change struct {
 func (s *Store) Save(ctx context.Context, j *Job, change Change) error {
 	seen := j.Fence
 	j.Fence++
-	j.UpdateTime = store.Micros(time.Now())
+	now := time.Now()
+	j.UpdateTime = store.Micros(now)
+	j.fill()
+	j.account(now)
 	err := s.db.InTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		q := tx.NewUpdate().Model(j).
 			Column("state", "fence", "sagemaker_arn", "attempts", "secondary_status", "transitions", "billable_seconds", "start_time",
-				"end_time", "metrics", "point_count", "epoch", "log_cursor", "failure", "has_model", "update_time").
+				"end_time", "metrics", "point_count", "epoch", "log_cursor", "failure", "has_model", "update_time",
+				"training_seconds", "warm_pool_seconds", "warm_pool_status", "instance_seconds", "cost", "notes").
 			Where("id = ? AND fence = ?", j.ID, seen)
 		result, err := q.Exec(ctx)
 		if err != nil {

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/internal/store"
 	"github.com/trainyard/trainyard/services/internal/testkit"
 	"github.com/trainyard/trainyard/services/training/internal/job"
@@ -32,6 +35,11 @@ func TestStore(t *testing.T) {
 			"a request that is made twice makes one job": requestIsUnique,
 			"requests of other projects are their own":   requestsAreOfProjects,
 			"a job is given back as it was stored":       jobIsKept,
+			"a job of which little is known is stored":   bareJobIsStored,
+			"all of a job is shown":                      allIsShown,
+			"what a job used is written down":            useIsWrittenDown,
+			"a job whose machine is kept is looked at":   warmPoolIsWatched,
+			"a sweep's jobs are listed":                  sweepIsListed,
 		} {
 			t.Run(name, func(t *testing.T) { test(t, db, s) })
 		}
@@ -251,6 +259,132 @@ func requestsAreOfProjects(t *testing.T, _ *store.DB, s *job.Store) {
 	two := insert(t, s, func(j *job.Job) { j.RequestID, j.Project = "shared", "q" })
 	if one.ID == two.ID {
 		t.Error("two projects have one job")
+	}
+}
+
+func bareJobIsStored(t *testing.T, _ *store.DB, s *job.Store) {
+	id := job.NewID(time.Now())
+	if _, err := s.Insert(t.Context(), &job.Job{ID: id, Project: "p", Spec: []byte("{}"), SageMakerName: "trainyard-" + id}); err != nil {
+		t.Fatal(err)
+	}
+	j := get(t, s, &job.Job{ID: id, Project: "p"})
+	if j.CustomImage != nil || j.Estimate != nil || len(j.Notes) != 0 || j.Tags == nil {
+		t.Errorf("got %+v", j)
+	}
+	shown, err := j.Proto(time.Now())
+	if err != nil || shown.GetRecipe() != "" || shown.GetSweep() != "" || shown.GetResumeFrom() != "" || shown.GetEstimate() != nil {
+		t.Errorf("shown as %v (%v)", shown, err)
+	}
+}
+
+func allIsShown(t *testing.T, _ *store.DB, s *job.Store) {
+	j := get(t, s, insert(t, s, func(j *job.Job) {
+		j.Recipe, j.Region, j.Image, j.Sweep, j.Trial, j.ResumeFrom = "", "cn-north-1", "own:1", "s1", 3, "earlier"
+		j.CustomImage = &job.CustomImage{
+			Image: "own:1", Entrypoint: []string{"python"}, Arguments: []string{"-u"}, Environment: map[string]string{"A": "1"},
+			Hyperparameters: map[string]string{"lr": "0.1"}, MetricDefinitions: []job.MetricDefinition{{Name: "loss", Regex: "loss=(.*)"}},
+		}
+		j.AdditionalVersions = []job.PinnedVersion{{Name: "datasets/more/versions/2", ManifestSHA256: "ab"}}
+		j.InputModes = map[string]string{"train": "FastFile", "validation": "File", "version-2": "Pipe"}
+		j.Tags = map[string]string{"team": "a"}
+		j.ResolvedBases = []job.ResolvedBase{{ID: "base", Region: "cn-north-1", Storage: "efs", FileSystemID: "fs-1", Path: "/b", ManifestSHA256: "cd"}}
+		j.Notes = []string{"EFS, because FSx for Lustre is not supported in cn-north-1"}
+		j.OverrideChecks = []string{"s3-route"}
+		j.Preflight = []job.CheckResult{{Check: "s3-route", Status: "FAIL", Overridden: true, Seconds: 0.5}}
+		j.Estimate = &job.Estimate{InputMode: "FastFile", BaseStorage: "fsx-lustre", QueueSeconds: 1, DownloadSeconds: 2, TrainSeconds: 3, UploadSeconds: 4, BilledSeconds: 9, Currency: "CNY"}
+		j.HourlyPrice, j.Currency = 2.1, "CNY"
+		j.Resources = job.Resources{InstanceType: "ml.m5.xlarge", InstanceCount: 2, Spot: true, MaxWaitSeconds: 9, Sharded: true, OutputKMSKey: "k"}
+	}))
+	got, err := j.Proto(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &trainingv1.TrainingJob{
+		Name: job.Name(j.ID), State: trainingv1.TrainingJob_QUEUED, DatasetVersion: j.DatasetVersion, BaseDatasets: []string{"baseDatasets/base"},
+		Parameters: got.GetParameters(), SagemakerJobName: j.SageMakerName, CreateTime: got.GetCreateTime(), UpdateTime: got.GetUpdateTime(),
+		Region: "cn-north-1", Image: "own:1", Sweep: "sweeps/s1", ResumeFrom: "trainingJobs/earlier",
+		CustomImage: &trainingv1.CustomImage{
+			Image: "own:1", Entrypoint: []string{"python"}, Arguments: []string{"-u"}, Environment: map[string]string{"A": "1"},
+			Hyperparameters: map[string]string{"lr": "0.1"}, MetricDefinitions: []*trainingv1.MetricDefinition{{Name: "loss", Regex: "loss=(.*)"}},
+		},
+		AdditionalDatasetVersions: []string{"datasets/more/versions/2"},
+		InputModes: map[string]trainingv1.InputMode{
+			"train": trainingv1.InputMode_FAST_FILE, "validation": trainingv1.InputMode_FILE, "version-2": trainingv1.InputMode_PIPE,
+		},
+		Tags: map[string]string{"team": "a"},
+		ResolvedBaseDatasets: []*trainingv1.ResolvedBaseDataset{{
+			BaseDataset:    "baseDatasets/base",
+			Location:       &trainingv1.BaseDatasetLocation{Region: "cn-north-1", Storage: trainingv1.BaseDataset_EFS, FileSystemId: "fs-1", Path: "/b"},
+			ManifestSha256: "cd",
+		}},
+		Notes:          []string{"EFS, because FSx for Lustre is not supported in cn-north-1"},
+		OverrideChecks: []string{"s3-route"},
+		Preflight:      []*trainingv1.CheckResult{{Check: "s3-route", Status: trainingv1.CheckResult_FAIL, Overridden: true, Seconds: 0.5}},
+		Ledger:         &trainingv1.Ledger{HourlyPrice: 2.1, Currency: "CNY"},
+		Estimate: &trainingv1.Estimate{
+			InputMode: trainingv1.InputMode_FAST_FILE, BaseStorage: trainingv1.BaseDataset_FSX_LUSTRE, InstanceType: "ml.m5.xlarge", InstanceCount: 2,
+			QueueSeconds: 1, DownloadSeconds: 2, TrainSeconds: 3, UploadSeconds: 4, TotalSeconds: 10, BilledSeconds: 9, Currency: "CNY", Chosen: true,
+		},
+		Resources: &trainingv1.Resources{
+			InstanceType: "ml.m5.xlarge", InstanceCount: 2, Spot: true, MaxWaitSeconds: 9, OutputKmsKey: "k", Distribution: trainingv1.Resources_SHARDED,
+		},
+	}
+	if !proto.Equal(got, want) {
+		t.Errorf("\n got %v\nwant %v", got, want)
+	}
+}
+
+func useIsWrittenDown(t *testing.T, _ *store.DB, s *job.Store) {
+	j := insert(t, s, func(j *job.Job) { j.HourlyPrice, j.Currency, j.Resources.InstanceCount = 1, "USD", 2 })
+	training, billable := int64(7200), int64(1800)
+	j.State, j.TrainingSeconds, j.BillableSeconds, j.WarmPoolSeconds, j.WarmPoolStatus = job.Succeeded, &training, &billable, 900, "Terminated"
+	j.Notes = append(j.Notes, "a note")
+	if err := s.Save(t.Context(), j, job.Change{Event: job.EventState}); err != nil {
+		t.Fatal(err)
+	}
+	kept := get(t, s, j)
+	if *kept.TrainingSeconds != training || kept.InstanceSeconds != 2*(1800+900) || kept.Cost != 1.5 || kept.WarmPoolStatus != "Terminated" || kept.Notes[0] != "a note" {
+		t.Errorf("got %+v", kept)
+	}
+}
+
+func warmPoolIsWatched(t *testing.T, _ *store.DB, s *job.Store) {
+	j := insert(t, s, nil)
+	for status, watched := range map[string]bool{"Available": true, "InUse": true, job.WarmPoolUnknown: true, "Terminated": false, "Reused": false, "": false} {
+		j.State, j.WarmPoolStatus = job.Succeeded, status
+		if err := s.Save(t.Context(), j, job.Change{}); err != nil {
+			t.Fatal(err)
+		}
+		if due := isDue(t, s, j); due != watched {
+			t.Errorf("with a warm pool that is %q the job is due: %v", status, due)
+		}
+		if !watched {
+			continue
+		}
+		if err := s.Release(t.Context(), claim(t, s, j), job.Next{}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func sweepIsListed(t *testing.T, _ *store.DB, s *job.Store) {
+	var ids []string
+	for trial := range int64(3) {
+		ids = append(ids, insert(t, s, func(j *job.Job) { j.Sweep, j.Trial = "listed", trial+1 }).ID)
+	}
+	insert(t, s, func(j *job.Job) { j.Sweep, j.Project = "listed", "other" })
+	insert(t, s, nil)
+	newest, err := s.List(t.Context(), "p", "listed", "", 2)
+	if err != nil || len(newest) != 2 || newest[0].ID != ids[2] {
+		t.Errorf("newest: %v, %v", newest, err)
+	}
+	rest, err := s.List(t.Context(), "p", "listed", newest[1].ID, 2)
+	if err != nil || len(rest) != 1 || rest[0].ID != ids[0] {
+		t.Errorf("rest: %v, %v", rest, err)
+	}
+	trials, err := s.Trials(t.Context(), "p", "listed", 1, 10)
+	if err != nil || len(trials) != 2 || trials[0].ID != ids[1] {
+		t.Errorf("trials: %v, %v", trials, err)
 	}
 }
 
