@@ -26,12 +26,8 @@ func (f *findings) add(s Status, seen, mend, snippet string) {
 		f.status = s
 	}
 	f.seen = append(f.seen, seen)
-	if mend != "" && !slices.Contains(f.mends, mend) {
-		f.mends = append(f.mends, mend)
-	}
-	if snippet != "" && !slices.Contains(f.snippets, snippet) {
-		f.snippets = append(f.snippets, snippet)
-	}
+	f.mends = appendNew(f.mends, mend)
+	f.snippets = appendNew(f.snippets, snippet)
 }
 
 // result ends the check: passed if nothing was wrong.
@@ -49,4 +45,23 @@ func (f *findings) result(prevents string) Result {
 // skipped ends a check that doesn't concern this job.
 func skipped(format string, args ...any) (Result, error) {
 	return Result{Status: Skipped, Seen: fmt.Sprintf(format, args...)}, nil
+}
+
+// join adds what was found of one thing to what was found of all.
+func (f *findings) join(one findings) {
+	if one.status == Fail || f.status == "" {
+		f.status = one.status
+	}
+	f.seen = append(f.seen, one.seen...)
+	f.mends = appendNew(f.mends, one.mends...)
+	f.snippets = appendNew(f.snippets, one.snippets...)
+}
+
+func appendNew(list []string, more ...string) []string {
+	for _, s := range more {
+		if s != "" && !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
