@@ -56,6 +56,9 @@ func (s *Service) createTrainingJob(ctx context.Context, body []byte) (any, erro
 		Name: *in.TrainingJobName, ARN: s.jobARN(*in.TrainingJobName), Request: request, Tags: mergeTags(nil, in.Tags),
 		Status: types.TrainingJobStatusInProgress, Created: now, Modified: now,
 	}
+	if isSpot(in) {
+		j.SpotDiscount, j.MaxWait = s.cfg.SpotDiscount, time.Duration(*in.StoppingCondition.MaxWaitTimeInSeconds)*time.Second
+	}
 	j.move(types.SecondaryStatusStarting, now)
 	if err := s.store.insert(ctx, j); err != nil {
 		return nil, err

@@ -79,10 +79,26 @@ func TestCreateRefuses(t *testing.T) {
 		}, "Channel names must be unique"},
 		{"empty prefix", func(in *in) { in.InputDataConfig = []types.Channel{s3Channel("a", "s3://trainyard/nothing/")} }, `No S3 objects found under S3 URL "s3://trainyard/nothing/" given in input data source. Please ensure that the bucket exists in the selected region (cn-north-1), that objects exist under that S3 prefix, and that the role "` + role + `" has "s3:ListBucket" permissions on bucket "trainyard".`},
 		{"no bucket", func(in *in) { in.InputDataConfig = []types.Channel{s3Channel("a", "s3://no-such-bucket/x")} }, "No S3 objects found under S3 URL"},
-		{"pipe", func(in *in) {
+		{"RecordIO", func(in *in) {
 			in.AlgorithmSpecification.TrainingInputMode = types.TrainingInputModePipe
 			in.InputDataConfig = []types.Channel{s3Channel("a", "s3://trainyard/refuse/")}
-		}, "Pipe input mode"},
+			in.InputDataConfig[0].RecordWrapperType = types.RecordWrapperRecordio
+		}, "localcloud doesn't wrap objects as RecordIO (channel a)"},
+		{"augmented manifest", func(in *in) {
+			in.InputDataConfig = []types.Channel{s3Channel("a", "s3://trainyard/refuse/")}
+			in.InputDataConfig[0].DataSource.S3DataSource.S3DataType = types.S3DataTypeAugmentedManifestFile
+		}, "localcloud doesn't read the S3DataType AugmentedManifestFile (channel a)"},
+		{"pipe from a file system", func(in *in) {
+			in.VpcConfig = vpc
+			in.InputDataConfig = []types.Channel{fileSystemChannel("fs-0123456789abcdef0", "/", types.FileSystemTypeEfs)}
+			in.InputDataConfig[0].InputMode = types.TrainingInputModePipe
+		}, "A FileSystemDataSource has no Pipe input mode"},
+		{"fault", func(in *in) { in.Environment = map[string]string{"LOCALCLOUD_FAIL": "something"} }, `The variable LOCALCLOUD_FAIL is "something": localcloud takes capacity or download.`},
+		{"interruption without spot", func(in *in) { in.Environment = map[string]string{"LOCALCLOUD_INTERRUPT_AFTER": "1s"} }, "needs EnableManagedSpotTraining"},
+		{"warm pool on spot", func(in *in) {
+			in.EnableManagedSpotTraining, in.StoppingCondition.MaxWaitTimeInSeconds = aws.Bool(true), aws.Int32(900)
+			in.ResourceConfig.KeepAlivePeriodInSeconds = aws.Int32(60)
+		}, "KeepAlivePeriodInSeconds is not supported with managed spot training"},
 		{"file system without VPC", func(in *in) {
 			in.InputDataConfig = []types.Channel{fileSystemChannel("fs-0123456789abcdef0", "/", types.FileSystemTypeEfs)}
 		}, "VpcConfig is required"},
@@ -110,9 +126,9 @@ func TestCreateRefuses(t *testing.T) {
 		})
 	}
 	in2 := request("refused")
-	in2.ResourceConfig.InstanceCount = aws.Int32(2)
+	in2.ResourceConfig.InstanceCount = aws.Int32(5)
 	_, err := c.sm.CreateTrainingJob(t.Context(), in2)
-	wantError(t, err, "ResourceLimitExceeded", "The account-level service limit 'ml.m5.xlarge for training job usage' is 1 Instances")
+	wantError(t, err, "ResourceLimitExceeded", "The account-level service limit 'ml.m5.xlarge for training job usage' is 4 Instances, with current utilization of 0 Instances and a request delta of 5 Instances.")
 	_, err = c.sm.DescribeTrainingJob(t.Context(), &sdk.DescribeTrainingJobInput{TrainingJobName: aws.String("refused")})
 	wantError(t, err, "ValidationException", "Requested resource not found.")
 }

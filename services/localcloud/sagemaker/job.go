@@ -2,7 +2,6 @@ package sagemaker
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
 	"time"
 
@@ -31,6 +30,15 @@ type job struct {
 	StopCause outcomeKind `json:",omitempty"`
 	// Outcome is set when the program has ended. What is left then is the upload.
 	Outcome *outcome `json:",omitempty"`
+	// Interruptions, Retries and Faulted count attempts: that spot instances were taken from, that came after an internal
+	// error, and that were made to have one.
+	Interruptions, Retries, Faulted int `json:",omitempty"`
+	// SpotDiscount is the share of the price that spot instances save; 0 for a job on others.
+	SpotDiscount float64 `json:",omitempty"`
+	// MaxWait is how long the job may take from its creation on, waits included; 0 is for ever.
+	MaxWait time.Duration `json:",omitempty"`
+	// Pool is what became of the job's instances after its end, if it kept them.
+	Pool *warmPool `json:",omitempty"`
 }
 
 type tag struct {
@@ -58,6 +66,9 @@ const (
 	failed             outcomeKind = "Failed"
 	stopped            outcomeKind = "Stopped"
 	maxRuntimeExceeded outcomeKind = "MaxRuntimeExceeded"
+	maxWaitExceeded    outcomeKind = "MaxWaitTimeExceeded"
+	// interrupted is the end of an attempt only; another follows.
+	interrupted outcomeKind = "Interrupted"
 )
 
 type outcome struct {
@@ -69,17 +80,19 @@ type outcome struct {
 
 // The messages are SageMaker's own, as its SDK prints them.
 var statusMessages = map[types.SecondaryStatus]string{
-	types.SecondaryStatusStarting:           "Starting the training job",
-	types.SecondaryStatusPending:            "Waiting for a free instance",
-	types.SecondaryStatusDownloading:        "Downloading input data",
-	types.SecondaryStatusTraining:           "Training image download completed. Training in progress.",
-	types.SecondaryStatusRestarting:         "Restarting the training job",
-	types.SecondaryStatusStopping:           "Stopping the training job",
-	types.SecondaryStatusUploading:          "Uploading generated training model",
-	types.SecondaryStatusCompleted:          "Training job completed",
-	types.SecondaryStatusFailed:             "Training job failed",
-	types.SecondaryStatusStopped:            "Training job stopped",
-	types.SecondaryStatusMaxRuntimeExceeded: "Training job runtime exceeded MaxRuntimeInSeconds provided",
+	types.SecondaryStatusStarting:            "Starting the training job",
+	types.SecondaryStatusInterrupted:         "Training job interrupted: its spot instances were reclaimed",
+	types.SecondaryStatusMaxWaitTimeExceeded: "Training job wait time exceeded MaxWaitTimeInSeconds provided",
+	types.SecondaryStatusPending:             "Waiting for a free instance",
+	types.SecondaryStatusDownloading:         "Downloading input data",
+	types.SecondaryStatusTraining:            "Training image download completed. Training in progress.",
+	types.SecondaryStatusRestarting:          "Restarting the training job",
+	types.SecondaryStatusStopping:            "Stopping the training job",
+	types.SecondaryStatusUploading:           "Uploading generated training model",
+	types.SecondaryStatusCompleted:           "Training job completed",
+	types.SecondaryStatusFailed:              "Training job failed",
+	types.SecondaryStatusStopped:             "Training job stopped",
+	types.SecondaryStatusMaxRuntimeExceeded:  "Training job runtime exceeded MaxRuntimeInSeconds provided",
 }
 
 // move ends the current phase at the given time and begins the next.
@@ -107,6 +120,10 @@ func (j *job) finish(o outcome, at time.Time) {
 	case maxRuntimeExceeded:
 		j.Status = types.TrainingJobStatusStopped
 		j.move(types.SecondaryStatusMaxRuntimeExceeded, at)
+	case maxWaitExceeded:
+		j.Status = types.TrainingJobStatusStopped
+		j.move(types.SecondaryStatusMaxWaitTimeExceeded, at)
+	case interrupted: // It is never the last.
 	}
 	j.Transitions[len(j.Transitions)-1].End = &at
 	j.Ended = &at
@@ -134,12 +151,19 @@ func (j *job) spent(now time.Time, kinds ...types.SecondaryStatus) time.Duration
 	return sum
 }
 
-// billable is what one instance is billed for: from the first downloaded byte to the last uploaded one, without the waits
-// before and between. AWS bills at least one second.
-func (j *job) billable(now time.Time) int64 {
-	return max(1, ceilSeconds(j.spent(now, types.SecondaryStatusDownloading, types.SecondaryStatusTraining,
-		types.SecondaryStatusStopping, types.SecondaryStatusUploading)))
+// training is how long instances worked for the job: from the first downloaded byte to the last uploaded one, without the
+// waits before and between.
+func (j *job) training(now time.Time) time.Duration {
+	return j.spent(now, types.SecondaryStatusDownloading, types.SecondaryStatusTraining, types.SecondaryStatusStopping, types.SecondaryStatusUploading)
 }
+
+// billable is what of it is billed, of one instance: less on spot. AWS bills at least one second.
+func (j *job) billable(now time.Time) int64 {
+	return max(1, ceilSeconds(time.Duration(float64(j.training(now))*(1-j.SpotDiscount))))
+}
+
+// waitsUntil is when the job is ended if it hasn't by itself.
+func (j *job) waitsUntil() (at time.Time, ok bool) { return j.Created.Add(j.MaxWait), j.MaxWait > 0 }
 
 func ceilSeconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
 
@@ -152,61 +176,6 @@ func decodeRequest(request map[string]json.RawMessage) (*sdk.CreateTrainingJobIn
 	in := new(sdk.CreateTrainingJobInput)
 	return in, json.Unmarshal(raw, in)
 }
-
-// describe builds the members that Describe and the events share; stamp writes times the way each wants them.
-func (j *job) describe(stamp func(time.Time) any) map[string]any {
-	out := map[string]any{
-		"EnableNetworkIsolation": false, "EnableInterContainerTrafficEncryption": false, "EnableManagedSpotTraining": false,
-	}
-	for k, v := range j.Request {
-		out[k] = v
-	}
-	delete(out, "SessionChainingConfig") // Describe has no such member.
-	out["TrainingJobName"] = j.Name
-	out["TrainingJobArn"] = j.ARN
-	out["TrainingJobStatus"] = j.Status
-	out["SecondaryStatus"] = j.Secondary
-	out["CreationTime"] = stamp(j.Created)
-	out["LastModifiedTime"] = stamp(j.Modified)
-	out["ModelArtifacts"] = map[string]string{"S3ModelArtifacts": j.Artifacts}
-	if j.FailureReason != "" {
-		out["FailureReason"] = j.FailureReason
-	}
-	now := time.Now()
-	if j.Ended != nil {
-		now = *j.Ended
-		out["TrainingEndTime"] = stamp(now)
-	}
-	if j.Started != nil {
-		out["TrainingStartTime"] = stamp(*j.Started)
-		out["TrainingTimeInSeconds"] = ceilSeconds(now.Sub(*j.Started))
-		out["BillableTimeInSeconds"] = j.billable(now)
-	}
-	transitions := make([]map[string]any, len(j.Transitions))
-	for i, t := range j.Transitions {
-		transitions[i] = map[string]any{"Status": t.Status, "StartTime": stamp(t.Start), "StatusMessage": t.Message}
-		if t.End != nil {
-			transitions[i]["EndTime"] = stamp(*t.End)
-		}
-	}
-	out["SecondaryStatusTransitions"] = transitions
-	if len(j.Metrics) > 0 {
-		metrics := make([]map[string]any, len(j.Metrics))
-		for i, m := range j.Metrics {
-			metrics[i] = map[string]any{"MetricName": m.Name, "Value": m.Value, "Timestamp": stamp(m.Time)}
-		}
-		out["FinalMetricDataList"] = metrics
-	}
-	return out
-}
-
-// epochSeconds is how the AWS JSON protocol writes a time.
-func epochSeconds(t time.Time) any {
-	return json.Number(fmt.Sprintf("%d.%03d", t.Unix(), t.Nanosecond()/1e6))
-}
-
-// epochMillis is how SageMaker's EventBridge events write a time.
-func epochMillis(t time.Time) any { return t.UnixMilli() }
 
 // truncate cuts s to at most n characters.
 func truncate(s string, n int) string {

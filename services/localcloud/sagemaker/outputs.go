@@ -28,37 +28,56 @@ func (s *Service) uploadOutputs(ctx context.Context, in *sdk.CreateTrainingJobIn
 		prefix += "/"
 	}
 	prefix += *in.TrainingJobName + "/output/"
-	base := s.baseDir(*in.TrainingJobName)
-	if _, err := s.uploadDir(ctx, in, filepath.Join(base, "output", "data"), bucket, prefix, "output"); err != nil {
+	hosts := s.hosts(in)
+	if _, err := s.uploadDirs(ctx, in, hosts, filepath.Join("output", "data"), bucket, prefix, "output"); err != nil {
 		return "", err
 	}
 	if kind == failed {
 		return "", nil
 	}
-	key, err := s.uploadDir(ctx, in, filepath.Join(base, "model"), bucket, prefix, "model")
+	key, err := s.uploadDirs(ctx, in, hosts, "model", bucket, prefix, "model")
 	return "s3://" + bucket + "/" + key, err
 }
 
-// uploadDir puts a folder to S3, as NAME.tar.gz or, where the job asks for no compression, as files under NAME/, and
-// returns the key. An empty folder makes no object.
-func (s *Service) uploadDir(ctx context.Context, in *sdk.CreateTrainingJobInput, dir, bucket, prefix, name string) (string, error) {
+// uploadDirs puts a folder of all hosts to S3, as one NAME.tar.gz or, where the job asks for no compression, as files under
+// NAME/, and returns the key. Of files of one name the first host's is taken. Empty folders make no object.
+func (s *Service) uploadDirs(ctx context.Context, in *sdk.CreateTrainingJobInput, hosts []host, folder, bucket, prefix, name string) (string, error) {
 	plain := in.OutputDataConfig.CompressionType == types.OutputCompressionTypeNone
 	key := prefix + name + ".tar.gz"
 	if plain {
 		key = prefix + name + "/"
 	}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+	var dirs []string
+	for i := range hosts {
+		dir := filepath.Join(hosts[i].base(), folder)
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return key, err
+		}
+		if len(entries) > 0 {
+			dirs = append(dirs, dir)
+		}
+	}
+	if len(dirs) == 0 {
 		return key, nil
 	}
-	if err != nil {
-		return key, err
-	}
 	if plain {
-		return key, walkFiles(dir, func(path, rel string, _ fs.FileInfo) error { return s.upload(ctx, path, bucket, key+rel) })
+		taken := map[string]bool{}
+		for _, dir := range dirs {
+			if err := walkFiles(dir, func(path, rel string, _ fs.FileInfo) error {
+				if taken[rel] {
+					return nil
+				}
+				taken[rel] = true
+				return s.upload(ctx, path, bucket, key+rel)
+			}); err != nil {
+				return key, err
+			}
+		}
+		return key, nil
 	}
-	archive := filepath.Join(s.tempDir(*in.TrainingJobName), name+".tar.gz")
-	if err := writeTarGz(archive, dir); err != nil {
+	archive := filepath.Join(s.jobDir(*in.TrainingJobName), name+".tar.gz")
+	if err := writeTarGz(archive, dirs); err != nil {
 		return key, err
 	}
 	return key, s.upload(ctx, archive, bucket, key)
@@ -89,8 +108,8 @@ func walkFiles(dir string, f func(path, rel string, info fs.FileInfo) error) err
 	})
 }
 
-// writeTarGz packs what lies below dir: folders, files, and links as links.
-func writeTarGz(archive, dir string) (err error) {
+// writeTarGz packs what lies below the folders: folders, files, and links as links. Of one name the first is taken.
+func writeTarGz(archive string, dirs []string) (err error) {
 	f, err := os.Create(archive) //nolint:gosec // The path is under the job's own folder.
 	if err != nil {
 		return err
@@ -98,7 +117,15 @@ func writeTarGz(archive, dir string) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	zip := gzip.NewWriter(f)
 	pack := tar.NewWriter(zip)
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	taken := map[string]bool{}
+	for _, dir := range dirs {
+		err = errors.Join(err, packDir(pack, dir, taken))
+	}
+	return errors.Join(err, pack.Close(), zip.Close())
+}
+
+func packDir(pack *tar.Writer, dir string, taken map[string]bool) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == dir {
 			return err
 		}
@@ -123,6 +150,10 @@ func writeTarGz(archive, dir string) (err error) {
 			return err
 		}
 		header.Name = filepath.ToSlash(rel)
+		if taken[header.Name] {
+			return nil
+		}
+		taken[header.Name] = true
 		if info.IsDir() {
 			header.Name += "/"
 		}
@@ -132,7 +163,6 @@ func writeTarGz(archive, dir string) (err error) {
 		}
 		return copyFile(pack, path)
 	})
-	return errors.Join(err, pack.Close(), zip.Close())
 }
 
 func copyFile(w io.Writer, path string) error {
@@ -145,7 +175,7 @@ func copyFile(w io.Writer, path string) error {
 	return err
 }
 
-// checkpointSync copies new and changed checkpoint files to S3. Files are never deleted there, as on SageMaker.
+// checkpointSync copies a host's new and changed checkpoint files to S3. Files are never deleted there, as on SageMaker.
 type checkpointSync struct {
 	service        *Service
 	dir            string
@@ -159,7 +189,7 @@ type sentFile struct {
 }
 
 // newCheckpointSync returns nil if the job has no CheckpointConfig.
-func (s *Service) newCheckpointSync(in *sdk.CreateTrainingJobInput) (*checkpointSync, error) {
+func (s *Service) newCheckpointSync(h *host, in *sdk.CreateTrainingJobInput) (*checkpointSync, error) {
 	if in.CheckpointConfig == nil {
 		return nil, nil //nolint:nilnil // No sync is a value of its own: its methods do nothing.
 	}
@@ -167,8 +197,7 @@ func (s *Service) newCheckpointSync(in *sdk.CreateTrainingJobInput) (*checkpoint
 	if err != nil {
 		return nil, err
 	}
-	below, _ := underOptML(checkpointPath(in))
-	return &checkpointSync{service: s, dir: filepath.Join(s.baseDir(*in.TrainingJobName), below), bucket: bucket, prefix: prefix, sent: map[string]sentFile{}}, nil
+	return &checkpointSync{service: s, dir: h.checkpoints(in), bucket: bucket, prefix: prefix, sent: h.restored}, nil
 }
 
 func (c *checkpointSync) sync(ctx context.Context) error {

@@ -1,12 +1,12 @@
 package sagemaker
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -16,13 +16,13 @@ func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// killStrays kills every process that was started for baseDir and waits until they are gone: orphans of a dead localcloud,
-// and descendants that left their process group. They are known by SAGEMAKER_BASE_DIR in the environment they were started
+// killStrays kills every process that was started for a base directory, or one below it, and waits until they are gone:
+// orphans of a dead localcloud, and descendants that left their process group. They are known by SAGEMAKER_BASE_DIR in the environment they were started
 // with, which no other process can have by chance, as it could have a recorded process id.
 func killStrays(baseDir string) error {
-	mark := []byte("\x00SAGEMAKER_BASE_DIR=" + baseDir + "\x00")
+	mark := "\x00SAGEMAKER_BASE_DIR=" + baseDir
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		found := 0
+		left := 0
 		environs, err := filepath.Glob("/proc/[0-9]*/environ")
 		if err != nil {
 			return err
@@ -30,23 +30,24 @@ func killStrays(baseDir string) error {
 		for _, file := range environs {
 			// Another user's process, or one that has just ended, can't be read and isn't ours. A zombie's is empty.
 			environ, err := os.ReadFile(file) //nolint:gosec // A path below /proc.
-			if err != nil || !bytes.Contains(append([]byte{0}, environ...), mark) {
+			_, rest, found := strings.Cut("\x00"+string(environ), mark)
+			if err != nil || !found || rest == "" || rest[0] != 0 && rest[0] != '/' {
 				continue
 			}
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 			if err != nil || pid == os.Getpid() {
 				continue
 			}
-			found++
+			left++
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 				return fmt.Errorf("kill process %d of %s: %w", pid, baseDir, err)
 			}
 		}
-		if found == 0 {
+		if left == 0 {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d processes of %s don't die", found, baseDir)
+			return fmt.Errorf("%d processes of %s don't die", left, baseDir)
 		}
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -76,79 +74,6 @@ func (s *Service) prefixEmpty(ctx context.Context, bucket, prefix string) (bool,
 		return false, err
 	}
 	return len(out.Contents) == 0, nil
-}
-
-// downloadPrefix copies every object whose key begins with prefix to dir, under the key's part after the prefix's last
-// slash, and returns how many there were. Keys that end in a slash are folders and make no file. With keep, files that
-// are there already stay as they are.
-func (s *Service) downloadPrefix(ctx context.Context, bucket, prefix, dir string, keep bool) (int, error) {
-	base := prefix[:strings.LastIndexByte(prefix, '/')+1]
-	root, err := openRoot(dir)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = root.Close() }()
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(s3Concurrency)
-	found := 0
-	var next *string
-	for {
-		page, err := withRetry(ctx, func() (*s3.ListObjectsV2Output, error) {
-			return s.deps.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix, ContinuationToken: next})
-		})
-		if err != nil {
-			return found, errors.Join(err, g.Wait())
-		}
-		for _, o := range page.Contents {
-			key := aws.ToString(o.Key)
-			if strings.HasSuffix(key, "/") {
-				continue
-			}
-			found++
-			name := strings.TrimPrefix(key, base)
-			if keep {
-				if _, err := root.Lstat(name); err == nil {
-					continue
-				}
-			}
-			g.Go(func() error { return s.downloadObject(ctx, root, bucket, key, name) })
-		}
-		if next = page.NextContinuationToken; next == nil {
-			return found, g.Wait()
-		}
-	}
-}
-
-// downloadObject copies one object into root, which no name can leave.
-func (s *Service) downloadObject(ctx context.Context, root *os.Root, bucket, key, name string) error {
-	if !filepath.IsLocal(name) {
-		return clientErrorf("the key %q leads out of the channel's folder", key)
-	}
-	_, err := withRetry(ctx, func() (struct{}, error) {
-		return struct{}{}, s.copyObject(ctx, root, bucket, key, name)
-	})
-	return err
-}
-
-func (s *Service) copyObject(ctx context.Context, root *os.Root, bucket, key, name string) (err error) {
-	out, err := s.deps.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key}, func(o *s3.Options) {
-		// The SDK can't check a multipart object's checksum and would say so for each.
-		o.DisableLogOutputChecksumValidationSkipped = true
-	})
-	if err != nil {
-		return fmt.Errorf("s3://%s/%s: %w", bucket, key, err)
-	}
-	defer func() { _ = out.Body.Close() }()
-	if err := root.MkdirAll(filepath.Dir(name), 0o750); err != nil {
-		return err
-	}
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	_, err = io.Copy(f, out.Body)
-	return err
 }
 
 func openRoot(dir string) (*os.Root, error) {

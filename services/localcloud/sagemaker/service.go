@@ -8,9 +8,12 @@
 //     intact (secondary status Restarting); an interrupted upload is done again. No process of the dead run lives on.
 //   - The process sees the inputs, its own folder and the environment the contract names, nothing of ours.
 //
-// Where it differs from AWS, it refuses rather than pretends: one instance a job, no Pipe mode, no AlgorithmName. FastFile
-// channels are downloaded like File ones, file systems are folders linked into the channel, so `ro` is not enforced, and a
-// process isn't confined to its folder: run only programs you would run by hand.
+// Each instance of a job is a process with a base directory of its own. What they leave in /opt/ml/model is merged; of files
+// of one name algo-1's is taken. One that fails ends the others and the job.
+//
+// Where it differs from AWS, it refuses rather than pretends: no AlgorithmName, no instance groups, no augmented manifests,
+// no RecordIO. FastFile channels are downloaded like File ones, file systems are folders linked into the channel, so `ro` is
+// not enforced, and a process isn't confined to its folder: run only programs you would run by hand.
 package sagemaker
 
 import (
@@ -31,7 +34,7 @@ import (
 	"github.com/trainyard/trainyard/services/localcloud/logs"
 )
 
-// LogGroup is the log group of every training job; streams are named `<job>/algo-1-<epoch seconds>`.
+// LogGroup is the log group of every training job; streams are named `<job>/algo-<n>-<epoch seconds>`.
 const LogGroup = "/aws/sagemaker/TrainingJobs"
 
 // Program is what a training image stands for on this machine.
@@ -71,6 +74,10 @@ type Config struct {
 	EventQueues []string
 	// MaxConcurrentJobs is how many jobs run at once, others being Pending; 2 if zero.
 	MaxConcurrentJobs int
+	// MaxInstances is how many instances, which are processes here, one job can have; 4 if zero.
+	MaxInstances int
+	// SpotDiscount is the share of the price that managed spot training saves, from 0 to below 1; 0.7 if zero.
+	SpotDiscount float64
 	// StopGrace is the time between SIGTERM and SIGKILL of a job that is stopped or ran too long; 120 s if zero.
 	StopGrace time.Duration
 	// CloseGrace is the same when the service ends and the job is to be resumed later; 2 s if zero.
@@ -108,7 +115,12 @@ func (c *Config) complete() error {
 	}
 	setDefault(&c.Region, "us-east-1")
 	setDefault(&c.Account, "000000000000")
+	if c.SpotDiscount < 0 || c.SpotDiscount >= 1 {
+		return fmt.Errorf("sagemaker: SpotDiscount is %g: it must be from 0 to below 1, such as 0.7", c.SpotDiscount)
+	}
 	setDefault(&c.MaxConcurrentJobs, 2)
+	setDefault(&c.MaxInstances, 4)
+	setDefault(&c.SpotDiscount, 0.7)
 	setDefault(&c.StopGrace, 120*time.Second)
 	setDefault(&c.CloseGrace, 2*time.Second)
 	setDefault(&c.CheckpointInterval, 5*time.Second)

@@ -164,6 +164,33 @@ func (s *store) active(ctx context.Context) ([]string, error) {
 	return names, rows.Err()
 }
 
+// warmPools are the ended jobs whose instances are kept at that time, the oldest first.
+func (s *store) warmPools(ctx context.Context, at time.Time) (jobs []*job, err error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT doc FROM jobs WHERE status IN (?, ?) AND json_extract(doc, '$.Pool.Until') > ? ORDER BY created, name`,
+		types.TrainingJobStatusCompleted, types.TrainingJobStatusStopped, at.UnixMicro())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		j, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, rows.Err()
+}
+
+func scan(rows *sql.Rows) (*job, error) {
+	var doc string
+	if err := rows.Scan(&doc); err != nil {
+		return nil, err
+	}
+	j := new(job)
+	return j, json.Unmarshal([]byte(doc), j)
+}
+
 func (s *store) markAlive(ctx context.Context, name string, at time.Time) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE jobs SET alive = ? WHERE name = ?`, at.UnixMicro(), name)
 	return err
@@ -225,12 +252,8 @@ func (s *store) list(ctx context.Context, l listing) (jobs []*job, next string, 
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var doc string
-		if err := rows.Scan(&doc); err != nil {
-			return nil, "", err
-		}
-		j := new(job)
-		if err := json.Unmarshal([]byte(doc), j); err != nil {
+		j, err := scan(rows)
+		if err != nil {
 			return nil, "", err
 		}
 		jobs = append(jobs, j)

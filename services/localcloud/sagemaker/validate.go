@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"github.com/trainyard/trainyard/services/localcloud/awsjson"
+	"github.com/trainyard/trainyard/services/localcloud/fault"
 )
 
 // The limits are those of SageMaker's service model, sagemaker-2017-07-24, as SDKs carry it.
@@ -273,6 +274,9 @@ func (s *Service) checkRules(in *sdk.CreateTrainingJobInput) error {
 	if err := s.checkResources(in); err != nil {
 		return err
 	}
+	if _, err := s.faultsOf(in); err != nil {
+		return err
+	}
 	if _, _, err := parseS3URI(*in.OutputDataConfig.S3OutputPath); err != nil {
 		return err
 	}
@@ -304,15 +308,15 @@ func (s *Service) checkResources(in *sdk.CreateTrainingJobInput) error {
 		return invalid("ResourceConfig is required.")
 	}
 	if len(r.InstanceGroups) > 0 {
-		return invalid("localcloud runs one instance a job: give ResourceConfig.InstanceType instead of InstanceGroups.")
+		return invalid("localcloud runs instances of one type: give ResourceConfig.InstanceType and InstanceCount instead of InstanceGroups.")
 	}
 	if r.InstanceType == "" || r.InstanceCount == nil || *r.InstanceCount < 1 {
 		return invalid("ResourceConfig must have an InstanceType and an InstanceCount of at least 1.")
 	}
-	if n := *r.InstanceCount; n > 1 {
-		return awsjson.Errorf("ResourceLimitExceeded", "The account-level service limit '%s for training job usage' is 1 Instances, with current utilization of 0 Instances and a request delta of %d Instances. Please use AWS Service Quotas to request an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for this quota.", r.InstanceType, n)
+	if n := int(*r.InstanceCount); n > s.cfg.MaxInstances {
+		return fault.LimitExceeded(string(r.InstanceType), s.cfg.MaxInstances, 0, n)
 	}
-	spot := in.EnableManagedSpotTraining != nil && *in.EnableManagedSpotTraining
+	spot := isSpot(in)
 	runtime, wait := int32(defaultMaxRuntime), (*int32)(nil)
 	if c := in.StoppingCondition; c != nil {
 		if c.MaxRuntimeInSeconds != nil {
@@ -334,22 +338,23 @@ func (s *Service) checkResources(in *sdk.CreateTrainingJobInput) error {
 }
 
 func (s *Service) checkChannel(in *sdk.CreateTrainingJobInput, c *types.Channel) error {
-	mode := inputMode(in, c)
-	if mode == types.TrainingInputModePipe {
-		return invalid("localcloud doesn't do Pipe input mode yet (channel %s): use File or FastFile.", *c.ChannelName)
-	}
+	pipe := inputMode(in, c) == types.TrainingInputModePipe
 	d := c.DataSource
 	switch {
 	case d.DatasetSource != nil:
 		return invalid("localcloud has no hub datasets (channel %s): use S3DataSource or FileSystemDataSource.", *c.ChannelName)
 	case (d.S3DataSource == nil) == (d.FileSystemDataSource == nil):
 		return invalid("Channel %s must have exactly one of S3DataSource and FileSystemDataSource.", *c.ChannelName)
+	case pipe && c.RecordWrapperType == types.RecordWrapperRecordio:
+		return invalid("localcloud doesn't wrap objects as RecordIO (channel %s): leave RecordWrapperType out and store records that tell where they end, such as TFRecord.", *c.ChannelName)
 	case d.S3DataSource != nil:
 		if t := d.S3DataSource.S3DataType; t != types.S3DataTypeS3Prefix && t != types.S3DataTypeManifestFile {
-			return invalid("S3DataType %s (channel %s) needs Pipe input mode: use S3Prefix or ManifestFile.", t, *c.ChannelName)
+			return invalid("localcloud doesn't read the S3DataType %s (channel %s): use S3Prefix or ManifestFile.", t, *c.ChannelName)
 		}
 		_, _, err := parseS3URI(*d.S3DataSource.S3Uri)
 		return err
+	case pipe:
+		return invalid("A FileSystemDataSource has no Pipe input mode (channel %s): use File.", *c.ChannelName)
 	}
 	if in.VpcConfig == nil {
 		return invalid("VpcConfig is required when a channel has a FileSystemDataSource (channel %s): give subnets and security groups that reach the file system.", *c.ChannelName)
