@@ -30,9 +30,15 @@ type commands struct {
 	Push       pushCommand       `cmd:"" help:"Upload an archive or a folder as a new dataset version and wait until it is converted."`
 	Examples   examplesCommand   `cmd:"" help:"Print examples of a dataset version as they are in its shards."`
 	Train      trainCommand      `cmd:"" help:"Start a training job."`
+	Doctor     doctorCommand     `cmd:"" help:"Check everything a training job needs, without making it; or compare two regions."`
+	Estimate   estimateCommand   `cmd:"" help:"Tell what a training job takes in time and money, for each way to read its data."`
+	Sweep      sweepCommand      `cmd:"" help:"Start many training jobs over a space of parameters, to find the best."`
+	Trials     trialsCommand     `cmd:"" help:"Print a sweep's trials, the best one marked."`
+	Ledger     ledgerCommand     `cmd:"" help:"Print where a training job's time and money went, beside what was expected."`
+	Usage      usageCommand      `cmd:"" help:"Print what the project has used of its quotas this month."`
 	Watch      watchCommand      `cmd:"" help:"Follow events as they happen."`
 	Pull       pullCommand       `cmd:"" help:"Download a trained model and check it."`
-	Stop       stopCommand       `cmd:"" help:"Stop a training job; it saves its model first."`
+	Stop       stopCommand       `cmd:"" help:"Stop a training job, which saves its model first, or a sweep."`
 	Logs       logsCommand       `cmd:"" help:"Print a training job's log."`
 	Get        getCommand        `cmd:"" help:"Print one resource."`
 	List       listCommand       `cmd:"" help:"Print a collection of resources."`
@@ -86,7 +92,7 @@ func run(args []string) int {
 
 func newParser(ctx context.Context) *kong.Kong {
 	options := append([]kong.Option{kong.PostBuild(onlyServersByEnvironment)}, boot.ParseOptions("trainyard", description)...)
-	return kong.Must(&commands{}, append(options, kong.BindTo(ctx, (*context.Context)(nil)), kong.Vars{"data": defaultData()})...)
+	return kong.Must(&commands{}, append(options, kong.BindTo(ctx, (*context.Context)(nil)), kong.Vars{"data": defaultData(), "defaultRecipe": defaultRecipe})...)
 }
 
 // onlyServersByEnvironment keeps the flags of the user's commands apart from the environment, but for those that name a variable: a

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -144,6 +146,51 @@ func (o *output) line(v any) {
 }
 
 func (o *output) raw(data []byte) { fmt.Fprintln(o.stdout, string(data)) }
+
+// table sets rows in columns.
+func table(rows [][]string) string {
+	var text strings.Builder
+	writer := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(writer, strings.Join(row, "\t"))
+	}
+	_ = writer.Flush() // A Builder takes everything.
+	lines := strings.Split(strings.TrimRight(text.String(), "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// span writes seconds for people, to two units.
+func span(seconds float64) string {
+	switch whole := int64(math.Round(seconds)); {
+	case seconds > 0 && seconds < 9.95:
+		return fmt.Sprintf("%.1f s", seconds)
+	case whole < 60:
+		return fmt.Sprintf("%d s", whole)
+	case whole < 3600:
+		return fmt.Sprintf("%d min %02d s", whole/60, whole%60)
+	default:
+		return fmt.Sprintf("%d h %02d min", whole/3600, whole%3600/60)
+	}
+}
+
+// money writes an amount with its currency; without one it isn't known.
+func money(amount float64, currency string) string {
+	switch {
+	case currency == "":
+		return "?"
+	case amount != 0 && math.Abs(amount) < 1:
+		return fmt.Sprintf("%.4f %s", amount, currency)
+	}
+	return fmt.Sprintf("%.2f %s", amount, currency)
+}
+
+// indented puts four spaces before each line.
+func indented(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
+}
 
 // marshal writes a message as the REST API does, on one line.
 func marshal(m proto.Message) []byte {

@@ -2,28 +2,44 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
-	"google.golang.org/protobuf/types/known/structpb"
 )
 
 type trainCommand struct {
 	connection
-	Dataset      string            `required:"" help:"Dataset id (its newest READY version) or ID/versions/N."`
-	Recipe       string            `default:"image-classification" help:"The recipe, see 'trainyard list recipes'."`
-	Base         []string          `help:"Base dataset to train on as well, see 'trainyard list baseDatasets'; may be repeated."`
-	Param        map[string]string `help:"Parameter NAME=VALUE; may be repeated." mapsep:"none"`
-	InstanceType string            `help:"SageMaker instance type; by default the recipe's."`
-	MaxRuntime   int32             `help:"Stop the job after this many seconds." name:"max-runtime-seconds"`
-	Wait         bool              `help:"Wait until the job has ended."`
+	jobFlags
+	DryRun bool `help:"Check and reckon the job, and make nothing."`
+	Wait   bool `help:"Wait until the job has ended, then print where time and money went."`
+}
+
+// Help is called by kong.
+func (c *trainCommand) Help() string {
+	return `Everything that would make the job fail is checked before it is made; what fails is told with how to mend it.
+
+Examples:
+  trainyard train --dataset photos --param epochs=5 --wait
+  trainyard train --dataset photos/versions/2 --base imagenet --spot --max-runtime 4h --max-wait 8h
+  trainyard train --dataset photos --instance-type ml.g5.xlarge --mode fastfile --dry-run
+  trainyard train --dataset photos --image 123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1 --hyperparameter lr=0.1 \
+      --metric 'validation:loss=val_loss=([0-9.]+)'
+  trainyard train --resume-from trainingJobs/0kx3v9m2a7f5qs1d --param epochs=20`
+}
+
+// Validate is called by kong.
+func (c *trainCommand) Validate() error {
+	if c.DryRun && c.Wait {
+		return errors.New("--dry-run makes no job to --wait for: leave one of them out")
+	}
+	return c.check()
 }
 
 func (c *trainCommand) Run(ctx context.Context) error {
@@ -32,38 +48,77 @@ func (c *trainCommand) Run(ctx context.Context) error {
 		return err
 	}
 	out := newOutput(c.JSON)
-	job := &trainingv1.TrainingJob{
-		Recipe:         "recipes/" + strings.TrimPrefix(c.Recipe, "recipes/"),
-		DatasetVersion: "datasets/" + strings.TrimPrefix(c.Dataset, "datasets/"),
-		Parameters:     parameters(c.Param),
-		Resources:      &trainingv1.Resources{InstanceType: c.InstanceType, MaxRuntimeSeconds: c.MaxRuntime},
-	}
-	for _, base := range c.Base {
-		job.BaseDatasets = append(job.BaseDatasets, "baseDatasets/"+strings.TrimPrefix(base, "baseDatasets/"))
+	job := c.job()
+	if c.DryRun {
+		return dryRun(ctx, api, job, out)
 	}
 	if err := api.Post(ctx, "/v1/trainingJobs?requestId="+uuid.NewString(), job, job); err != nil {
+		tellChecks(err, out)
 		return err
 	}
+	tellWarnings(job, out)
 	if !c.Wait {
-		out.result(job, job.GetName()+" is queued; follow it with: trainyard watch "+job.GetName())
+		text := job.GetName() + " is queued; follow it with: trainyard watch " + job.GetName()
+		if expected := estimateLine(job); expected != "" {
+			text += "\n" + expected
+		}
+		out.result(job, text)
 		return nil
 	}
 	return waitForJob(ctx, api, job, out)
 }
 
-// parameters reads values as the numbers and booleans they look like; the server checks them against the recipe.
-func parameters(given map[string]string) map[string]*structpb.Value {
-	values := make(map[string]*structpb.Value, len(given))
-	for name, text := range given {
-		if number, err := strconv.ParseFloat(text, 64); err == nil {
-			values[name] = structpb.NewNumberValue(number)
-		} else if truth, err := strconv.ParseBool(text); err == nil {
-			values[name] = structpb.NewBoolValue(truth)
-		} else {
-			values[name] = structpb.NewStringValue(text)
+// dryRun prints what preflight and estimate say of a job.
+func dryRun(ctx context.Context, api *client.Client, job *trainingv1.TrainingJob, out *output) error {
+	passed, err := preflight(ctx, api, job, "", out)
+	if err != nil {
+		return err
+	}
+	out.note("")
+	if err := estimate(ctx, api, job, 1, out); err != nil {
+		return err
+	}
+	out.note("\nNothing was made.")
+	if !passed {
+		return errSilent
+	}
+	return nil
+}
+
+// tellChecks prints the checks that an error brings along, because of which a job was not made.
+func tellChecks(err error, out *output) {
+	var refused *client.Error
+	if !errors.As(err, &refused) {
+		return
+	}
+	for _, detail := range refused.Details {
+		report, ok := detail.(*trainingv1.PreflightTrainingJobResponse)
+		if !ok {
+			continue
+		}
+		out.update(report)
+		failed := slices.DeleteFunc(slices.Clone(report.GetChecks()), func(c *trainingv1.CheckResult) bool {
+			return c.GetStatus() != trainingv1.CheckResult_FAIL || c.GetOverridden()
+		})
+		if len(failed) > 0 {
+			out.note("%s\n", checksText(failed))
 		}
 	}
-	return values
+}
+
+// tellWarnings prints what was chosen for a job, and what may yet go wrong with it.
+func tellWarnings(job *trainingv1.TrainingJob, out *output) {
+	for _, note := range job.GetNotes() {
+		out.note("%s", note)
+	}
+	for _, check := range job.GetPreflight() {
+		switch {
+		case check.GetStatus() == trainingv1.CheckResult_WARN:
+			out.note("warning: %s: %s", check.GetCheck(), check.GetSeen())
+		case check.GetOverridden():
+			out.note("overridden: %s: %s", check.GetCheck(), check.GetSeen())
+		}
+	}
 }
 
 func waitForJob(ctx context.Context, api *client.Client, job *trainingv1.TrainingJob, out *output) error {
@@ -92,7 +147,11 @@ func waitForJob(ctx context.Context, api *client.Client, job *trainingv1.Trainin
 	if err != nil {
 		return withHint(ctx, err, "the job goes on: follow it with `trainyard watch %s`, end it with `trainyard stop %[1]s`", job.GetName())
 	}
-	out.result(job, jobLine(job)+modelHint(job))
+	text := jobLine(job) + modelHint(job)
+	if job.GetLedger() != nil {
+		text += "\n" + ledgerText(job)
+	}
+	out.result(job, text)
 	if job.GetState() != trainingv1.TrainingJob_SUCCEEDED {
 		return errSilent
 	}
@@ -150,7 +209,7 @@ func modelHint(job *trainingv1.TrainingJob) string {
 
 type stopCommand struct {
 	connection
-	Job string `arg:"" help:"The job, trainingJobs/ID or ID."`
+	Name string `arg:"" help:"The job, trainingJobs/ID or ID, or the sweep, sweeps/ID."`
 }
 
 func (c *stopCommand) Run(ctx context.Context) error {
@@ -158,11 +217,20 @@ func (c *stopCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	out := newOutput(c.JSON)
+	if strings.HasPrefix(c.Name, "sweeps/") {
+		sweep := &trainingv1.Sweep{}
+		if err := api.Post(ctx, "/v1/sweeps/"+id(c.Name)+":stop", nil, sweep); err != nil {
+			return err
+		}
+		out.result(sweep, sweepLine(sweep))
+		return nil
+	}
 	job := &trainingv1.TrainingJob{}
-	if err := api.Post(ctx, "/v1/trainingJobs/"+id(c.Job)+":stop", nil, job); err != nil {
+	if err := api.Post(ctx, "/v1/trainingJobs/"+id(c.Name)+":stop", nil, job); err != nil {
 		return err
 	}
-	newOutput(c.JSON).result(job, jobLine(job))
+	out.result(job, jobLine(job))
 	return nil
 }
 

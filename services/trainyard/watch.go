@@ -27,10 +27,10 @@ type watchCommand struct {
 // Validate is called by kong. A wrong name would be waited for in silence.
 func (c *watchCommand) Validate() error {
 	collection, _, named := strings.Cut(c.Resource, "/")
-	if c.Resource == "" || named && slices.Contains([]string{"datasets", "trainingJobs", "models"}, collection) {
+	if c.Resource == "" || named && slices.Contains([]string{"datasets", "trainingJobs", "models", "sweeps"}, collection) {
 		return nil
 	}
-	return fmt.Errorf("%q is no resource's name: want one such as datasets/digits, datasets/digits/versions/1, trainingJobs/ID or models/ID", c.Resource)
+	return fmt.Errorf("%q is no resource's name: want one such as datasets/digits, datasets/digits/versions/1, trainingJobs/ID, sweeps/ID or models/ID", c.Resource)
 }
 
 func (c *watchCommand) Run(ctx context.Context) error {
@@ -103,7 +103,7 @@ func (c *getCommand) Run(ctx context.Context) error {
 
 type listCommand struct {
 	connection
-	Collection string `arg:"" help:"datasets, datasets/ID/versions, datasets/ID/versions/N/shards, …/rejections and …/examples, formats, recipes, baseDatasets, trainingJobs, trainingJobs/ID/metrics, models or events."`
+	Collection string `arg:"" help:"datasets, datasets/ID/versions, datasets/ID/versions/N/shards, …/rejections and …/examples, formats, recipes, baseDatasets, trainingJobs, trainingJobs/ID/metrics, sweeps, models or events."`
 	Limit      int    `help:"At most this many." default:"1000"`
 }
 
@@ -201,7 +201,7 @@ func row(item json.RawMessage) string {
 	var cells []string
 	for _, key := range []string{
 		"id", "class", "sequence", "time", "epoch", "type", "resource", "path", "kind", "where", "name", "value", "state", "secondaryStatus", "reason", "displayName",
-		"fileName", "datasetVersion", "trainingJob", "exampleCount", "sizeBytes", "message", "createTime",
+		"fileName", "datasetVersion", "trainingJob", "bestTrainingJob", "trialCount", "exampleCount", "sizeBytes", "message", "createTime",
 	} {
 		value, ok := fields[key]
 		if ok && (key != "kind" || value != "file") && (key != "where" || value != "0") { // A whole file is told by its path.

@@ -52,6 +52,8 @@ type Error struct {
 	Reason     errorsv1.ErrorReason
 	Message    string
 	Metadata   map[string]string
+	// Details are what else the answer tells of the error, as far as this program knows their types.
+	Details []proto.Message
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -168,11 +170,16 @@ func (c *Client) readError(httpStatus int, data []byte) error {
 	}
 	result := &Error{HTTPStatus: httpStatus, Message: st.GetMessage()}
 	for _, detail := range st.GetDetails() {
-		var info errdetails.ErrorInfo
-		if detail.UnmarshalTo(&info) == nil && info.GetDomain() == apierror.Domain {
+		message, err := detail.UnmarshalNew()
+		if err != nil {
+			continue
+		}
+		if info, ok := message.(*errdetails.ErrorInfo); ok && info.GetDomain() == apierror.Domain {
 			result.Metadata = info.GetMetadata()
 			result.Reason = errorsv1.ErrorReason(errorsv1.ErrorReason_value[info.GetReason()])
+			continue
 		}
+		result.Details = append(result.Details, message)
 	}
 	return result
 }
