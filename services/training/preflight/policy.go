@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -160,9 +161,9 @@ func (s Statement) fits(q Question) (fits answer, on string) {
 	default:
 		and(anyLike(s.Resource, q.Resource, false), "which object of "+q.Resource+" it is")
 	}
-	for operator, keys := range s.Condition {
-		for key, values := range keys {
-			and(condition(operator, key, values, q.Context), "the condition "+operator+" "+key)
+	for _, operator := range slices.Sorted(maps.Keys(s.Condition)) {
+		for _, key := range slices.Sorted(maps.Keys(s.Condition[operator])) {
+			and(condition(operator, key, s.Condition[operator][key], q.Context), "the condition "+operator+" "+key)
 		}
 	}
 	return fits, on
