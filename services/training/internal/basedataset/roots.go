@@ -62,21 +62,18 @@ func allow(roots []Root, project string, l Location) error {
 	if _, err := l.Source(); err != nil {
 		return &FieldError{Field: "file_system", Message: "file_system: " + err.Error() + "."}
 	}
+	printable := !strings.ContainsFunc(l.Path, unicode.IsControl)
 	allowed := make([]string, len(roots))
 	for i, root := range roots {
-		own := path.Join(root.Path, project)
-		if root.Storage == l.Storage && root.FileSystemID == l.FileSystemID && root.MountName == l.MountName && l.Path != own && within(l.Path, own) {
-			if strings.ContainsFunc(l.Path, unicode.IsControl) {
-				break
-			}
+		root.Path = path.Join(root.Path, project)
+		same := root.Storage == l.Storage && root.FileSystemID == l.FileSystemID && root.MountName == l.MountName
+		if same && printable && l.Path != root.Path && within(l.Path, root.Path) {
 			return nil
 		}
-		r := root
-		r.Path = own
-		allowed[i] = r.text() + "/…"
+		allowed[i] = root.text() + "/…"
 	}
-	return &FieldError{Field: "file_system.path", Message: fmt.Sprintf("%s:%s is no directory that this project may publish: use one under %s.",
-		l.FileSystemID, shorten(l.Path), strings.Join(allowed, " or "))}
+	return &FieldError{Field: "file_system.path", Message: fmt.Sprintf("%q of %s is no directory that this project may publish: use one under %s.",
+		shorten(l.Path), l.FileSystemID, strings.Join(allowed, " or "))}
 }
 
 // shorten keeps what a user sent from filling an error.
