@@ -262,6 +262,18 @@ func (c *clients) log(name string) []string {
 	return lines
 }
 
+// logWith gives the lines of a job's log that begin with a text.
+func (c *clients) logWith(name, prefix string) []string {
+	c.t.Helper()
+	var list []string
+	for _, l := range c.log(name) {
+		if strings.HasPrefix(l, prefix) {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
 func (c *clients) put(key, body string) {
 	c.t.Helper()
 	_, err := c.s3.PutObject(c.t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body)})
