@@ -18,16 +18,16 @@ import (
 type sweepCommand struct {
 	connection
 	jobFlags
-	Grid      map[string]string     `help:"Values NAME=V1,V2,… of a parameter; may be repeated for others." mapsep:"none" group:"Sweep:"`
-	Range     map[string]sweepRange `help:"Range NAME=LEAST..GREATEST of a parameter, with :log spread by powers, on a grid with :steps=N values; may be repeated." mapsep:"none" group:"Sweep:"`
-	Random    int32                 `help:"Draw so many combinations by chance instead of trying all." placeholder:"N" group:"Sweep:"`
-	Parallel  int32                 `help:"So many trials run at a time." default:"2" group:"Sweep:"`
-	Objective string                `help:"The metric to find the best by; by default the recipe's." placeholder:"METRIC" group:"Sweep:"`
-	Minimize  bool                  `help:"The smallest value of the metric is best." xor:"goal" group:"Sweep:"`
-	Maximize  bool                  `help:"The largest value of the metric is best." xor:"goal" group:"Sweep:"`
-	MaxFailed int32                 `help:"End when more trials than this have failed; by default 3." group:"Sweep:"`
-	Seed      int64                 `help:"Starting point of chance: the same sweep draws the same trials." group:"Sweep:"`
-	Wait      bool                  `help:"Wait until all trials have ended, then print them."`
+	Grid      map[string]string `help:"Values NAME=V1,V2,… of a parameter; may be repeated for others." mapsep:"none" group:"Sweep:"`
+	Range     map[string]string `help:"Range NAME=LEAST..GREATEST of a parameter, with :log spread by powers, on a grid with :steps=N values; may be repeated." mapsep:"none" group:"Sweep:"`
+	Random    int32             `help:"Draw so many combinations by chance instead of trying all." placeholder:"N" group:"Sweep:"`
+	Parallel  int32             `help:"So many trials run at a time." default:"2" group:"Sweep:"`
+	Objective string            `help:"The metric to find the best by; by default the recipe's." placeholder:"METRIC" group:"Sweep:"`
+	Minimize  bool              `help:"The smallest value of the metric is best." xor:"goal" group:"Sweep:"`
+	Maximize  bool              `help:"The largest value of the metric is best." xor:"goal" group:"Sweep:"`
+	MaxFailed int32             `help:"End when more trials than this have failed; by default 3." group:"Sweep:"`
+	Seed      int64             `help:"Starting point of chance: the same sweep draws the same trials." group:"Sweep:"`
+	Wait      bool              `help:"Wait until all trials have ended, then print them."`
 }
 
 // Help is called by kong.
@@ -51,13 +51,16 @@ func (c *sweepCommand) Validate() error {
 	if c.Random < 0 {
 		return fmt.Errorf("--random %d: want 1 or more", c.Random)
 	}
-	for name := range c.Range {
+	for name, text := range c.Range {
+		if _, err := parseRange(text); err != nil {
+			return fmt.Errorf("--range %s=%w", name, err)
+		}
 		if c.Grid[name] != "" {
 			return fmt.Errorf("%s is given by --grid and by --range: leave one of them out", name)
 		}
 	}
 	for name := range c.Param {
-		if _, ok := c.Range[name]; ok || c.Grid[name] != "" {
+		if c.Range[name]+c.Grid[name] != "" {
 			return fmt.Errorf("%s has one value by --param and differs as well: leave one of them out", name)
 		}
 	}
@@ -76,8 +79,8 @@ func (c *sweepCommand) sweep() *trainingv1.Sweep {
 		}
 		sweep.Parameters[name] = values
 	}
-	for name, r := range c.Range {
-		sweep.Parameters[name] = r.proto()
+	for name, text := range c.Range {
+		sweep.Parameters[name], _ = parseRange(text) // Checked before.
 	}
 	if c.Random > 0 {
 		sweep.Strategy = trainingv1.Sweep_RANDOM
