@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -62,6 +63,9 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 
 // characters counts as SageMaker does.
 func characters(text string) int { return utf8.RuneCountInString(text) }
+
+// oneLine tells whether the pattern `.*` of the API's model takes a text.
+func oneLine(text string) bool { return !strings.ContainsAny(text, "\n\r\u0085\u2028\u2029") }
 
 // shorten keeps what a user sent from filling an error.
 func shorten(text string) string {

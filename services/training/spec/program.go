@@ -98,11 +98,14 @@ func (p *program) checkHyperparameters() error {
 	}
 	for _, key := range sortedKeys(p.hyperparameters) {
 		at := field + "." + shorten(key)
-		if n := characters(key); n == 0 || n > maxHyperparameterKey {
-			return fail(at, "The hyperparameter's name %q has %d characters; SageMaker takes 1 to %d. Rename it.", shorten(key), n, maxHyperparameterKey)
+		if n := characters(key); n == 0 || n > maxHyperparameterKey || !oneLine(key) {
+			return fail(at, "The hyperparameter's name %q must be 1 to %d characters of one line: rename it.", shorten(key), maxHyperparameterKey)
 		}
 		if n := characters(p.hyperparameters[key]); n > maxHyperparameterValue {
 			return fail(at, "Hyperparameter %s has %d characters; SageMaker takes %d. Shorten it, or put it into a file of the dataset or the image.", shorten(key), n, maxHyperparameterValue)
+		}
+		if !oneLine(p.hyperparameters[key]) {
+			return fail(at, "Hyperparameter %s has several lines, of which SageMaker takes one: write it as JSON, or put it into the environment or a file of the image.", shorten(key))
 		}
 	}
 	return nil
@@ -117,6 +120,9 @@ func checkArguments(field string, list []string) error {
 	for i, text := range list {
 		if n := characters(text); n > maxArgument {
 			return fail(fmt.Sprintf("%s[%d]", field, i), "%s[%d] has %d characters; SageMaker takes %d. Shorten it, or put it into a file of the image.", field, i, n, maxArgument)
+		}
+		if !oneLine(text) {
+			return fail(fmt.Sprintf("%s[%d]", field, i), "%s[%d] has several lines, of which SageMaker takes one: put it into a file of the image.", field, i)
 		}
 	}
 	return nil
@@ -149,14 +155,14 @@ func checkMetrics(metrics []recipe.Metric) error {
 	seen := map[string]bool{}
 	for i, m := range metrics {
 		at := fmt.Sprintf("%s[%d]", field, i)
-		if n := characters(m.Name); n == 0 || n > maxMetricName || strings.ContainsAny(m.Name, "\r\n") {
+		if n := characters(m.Name); n == 0 || n > maxMetricName || !oneLine(m.Name) {
 			return fail(at+".name", "The metric's name %q must be 1 to %d characters of one line: rename it.", shorten(m.Name), maxMetricName)
 		}
 		if seen[m.Name] {
 			return fail(at+".name", "The metric %s is defined twice: rename one, or leave it out.", shorten(m.Name))
 		}
 		seen[m.Name] = true
-		if n := characters(m.Regex); n == 0 || n > maxMetricRegex || strings.ContainsAny(m.Regex, "\r\n") {
+		if n := characters(m.Regex); n == 0 || n > maxMetricRegex || !oneLine(m.Regex) {
 			return fail(at+".regex", "The expression of metric %s must be 1 to %d characters of one line and has %d: shorten it.", shorten(m.Name), maxMetricRegex, n)
 		}
 		expression, err := regexp.Compile(m.Regex)

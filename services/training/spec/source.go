@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -25,7 +26,7 @@ var (
 
 // S3Prefix is every object whose key begins with the URI's key. A URI that ends in `/` is a folder.
 func S3Prefix(uri string) (Source, error) {
-	if !s3URI.MatchString(uri) || characters(uri) > maxURI {
+	if !s3URI.MatchString(uri) || characters(uri) > maxURI || !oneLine(uri) {
 		return Source{}, fmt.Errorf("S3 URI %q must be of the form s3://bucket/prefix, at most %d characters", shorten(uri), maxURI)
 	}
 	return Source{data: types.DataSource{S3DataSource: &types.S3DataSource{
@@ -35,8 +36,14 @@ func S3Prefix(uri string) (Source, error) {
 	}}}, nil
 }
 
-// EFSDirectory is a directory of an EFS file system. SageMaker counts its path from the file system's root, `/`.
+// EFSDirectory is a directory of an EFS file system. SageMaker counts its path from the file system's root, `/`. A path of FSx for Lustre,
+// as documentation shows them with the mount name fsx, is refused: it is what stays behind when a dataset moves from Lustre to EFS.
 func EFSDirectory(id, directory string) (Source, error) {
+	if directory == "/fsx" || strings.HasPrefix(directory, "/fsx/") {
+		return Source{}, fmt.Errorf(
+			"path %q begins with fsx, the mount name of FSx for Lustre, which EFS has not: give the path from the file system's root, such as %q (a directory of that name must be renamed)",
+			shorten(directory), cmp.Or(strings.TrimPrefix(directory, "/fsx"), "/"))
+	}
 	return fileSystem(types.FileSystemTypeEfs, id, directory, "")
 }
 
@@ -63,8 +70,8 @@ func fileSystem(kind types.FileSystemType, id, directory, mount string) (Source,
 		}
 		directory = strings.TrimSuffix("/"+mount+directory, "/")
 	}
-	if n := characters(directory); n > maxDirectory {
-		return Source{}, fmt.Errorf("path of %d characters is longer than the %d that SageMaker takes", n, maxDirectory)
+	if n := characters(directory); n > maxDirectory || !oneLine(directory) {
+		return Source{}, fmt.Errorf("path of %d characters must be of one line, at most the %d that SageMaker takes", n, maxDirectory)
 	}
 	return Source{inVPC: true, data: types.DataSource{FileSystemDataSource: &types.FileSystemDataSource{
 		FileSystemType:       kind,

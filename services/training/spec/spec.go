@@ -10,7 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"unicode/utf8"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -103,14 +103,22 @@ func Build(job Job) (*sagemaker.CreateTrainingJobInput, string, error) {
 	return input, hash, nil
 }
 
-// Warnings tells what in a built request SageMaker takes by its model but, by an older text of its documentation, may not.
+// Warnings tells what in a built request may turn out badly though SageMaker takes it: what an older text of its documentation
+// forbids, and pipes of more than shards.
 func Warnings(input *sagemaker.CreateTrainingJobInput) []string {
 	var warnings []string
 	for _, key := range sortedKeys(input.HyperParameters) {
-		if n := utf8.RuneCountInString(input.HyperParameters[key]); n > documentedHyperparameterValue {
+		if n := characters(input.HyperParameters[key]); n > documentedHyperparameterValue {
 			warnings = append(warnings, fmt.Sprintf(
 				"Hyperparameter %s has %d characters. SageMaker's model takes %d, an older text of its documentation says %d.",
 				shorten(key), n, maxHyperparameterValue, documentedHyperparameterValue))
+		}
+	}
+	for _, c := range input.InputDataConfig {
+		if s3 := c.DataSource.S3DataSource; c.InputMode == types.TrainingInputModePipe && s3 != nil && strings.HasSuffix(*s3.S3Uri, "/") {
+			warnings = append(warnings, fmt.Sprintf(
+				"The pipe of channel %s holds every object below %s, one after the other, and not its shards alone: see that the program reads it so, or choose FAST_FILE.",
+				*c.ChannelName, *s3.S3Uri))
 		}
 	}
 	if n := aws.ToInt32(input.ResourceConfig.KeepAlivePeriodInSeconds); n > documentedKeepAliveSeconds {
