@@ -108,3 +108,30 @@ func TestOneFailingInstanceFailsTheJob(t *testing.T) {
 		awaitDeath(t, pids(c.hostLog("one-fails", host))...)
 	}
 }
+
+// TestOwnImage runs a program of the user's own, which must get what its job says, whatever the names are.
+func TestOwnImage(t *testing.T) {
+	t.Parallel()
+	c := start(t, sagemaker.Config{Images: map[string]sagemaker.Program{"000000000000.dkr.ecr.us-east-1.amazonaws.com/": sh("exit 9")}}, "")
+	in := request("own-image")
+	in.AlgorithmSpecification.TrainingImage = aws.String("000000000000.dkr.ecr.us-east-1.amazonaws.com/team/own@sha256:abc")
+	in.AlgorithmSpecification.ContainerEntrypoint = []string{"sh", "-ec", `cat input/config/hyperparameters.json; echo; echo "args $# $1|$2"; echo "env $MY_VAR|$_x"`, "own"}
+	in.AlgorithmSpecification.ContainerArguments = []string{"--flag=a b", ""}
+	in.HyperParameters = map[string]string{"Max Depth": "3", "sagemaker_program": `"train.py"`, "größe": "1e-3", "a.b-c": "", `"`: "\n"}
+	in.Environment = map[string]string{"MY_VAR": "a=b c", "_x": "1"}
+	in.RetryStrategy = &types.RetryStrategy{MaximumRetryAttempts: aws.Int32(3)}
+	in.EnableNetworkIsolation, in.EnableInterContainerTrafficEncryption = aws.Bool(true), aws.Bool(true)
+	in.VpcConfig = &types.VpcConfig{SecurityGroupIds: []string{"sg-1"}, Subnets: []string{"subnet-1"}}
+	in.ProfilerConfig = &types.ProfilerConfig{DisableProfiler: aws.Bool(true)}
+	c.create(in)
+	d := c.awaitEnd("own-image")
+	same(t, "failure", aws.ToString(d.FailureReason), "")
+	lines := c.log("own-image")
+	got := map[string]string{}
+	must(t, json.Unmarshal([]byte(lines[0]), &got))
+	same(t, "hyperparameters", got, in.HyperParameters)
+	same(t, "arguments", lines[1], "args 2 --flag=a b|")
+	same(t, "environment", lines[2], "env a=b c|1")
+	same(t, "described", []any{d.HyperParameters, d.Environment, d.AlgorithmSpecification, d.RetryStrategy, d.VpcConfig, d.ProfilerConfig, d.EnableNetworkIsolation, d.EnableInterContainerTrafficEncryption},
+		[]any{in.HyperParameters, in.Environment, in.AlgorithmSpecification, in.RetryStrategy, in.VpcConfig, in.ProfilerConfig, in.EnableNetworkIsolation, in.EnableInterContainerTrafficEncryption})
+}

@@ -43,6 +43,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "--aws",
             "127.0.0.1:0",
             "--provision",
+            "--image",
+            "own-image=false",
         ],
         stdout=subprocess.PIPE,
         text=True,

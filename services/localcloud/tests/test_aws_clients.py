@@ -73,8 +73,10 @@ def test_cli_sqs(aws):
 
 
 def test_cli_sagemaker_and_logs(aws):
-    assert aws("sagemaker", "list-training-jobs") == {"TrainingJobSummaries": []}
-    assert aws("logs", "describe-log-groups") == {"logGroups": []}
+    jobs = aws("sagemaker", "list-training-jobs", "--name-contains", "no-such-job")
+    assert jobs == {"TrainingJobSummaries": []}
+    groups = aws("logs", "describe-log-groups", "--log-group-name-prefix", "/no/such/group")
+    assert groups == {"logGroups": []}
 
 
 def test_cli_bucket_notification(aws):
@@ -94,6 +96,80 @@ def test_cli_bucket_notification(aws):
 
 
 # ---- boto3
+
+
+def _train(client, name: str, script: str, **changes: object) -> dict:
+    """Runs a script as a training job of an image of one's own, and describes how it ended."""
+    sagemaker = client("sagemaker")
+    request = {
+        "TrainingJobName": name,
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/training",
+        "AlgorithmSpecification": {
+            "TrainingImage": "own-image:1",
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["/bin/sh", "-ec", script],
+        },
+        "OutputDataConfig": {"S3OutputPath": "s3://trainyard/models/"},
+        "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
+    sagemaker.create_training_job(**(request | changes))
+    waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
+    waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return sagemaker.describe_training_job(TrainingJobName=name)
+
+
+def _streams(client, name: str) -> dict[str, list[str]]:
+    """The log of each host of a job."""
+    found = client("logs").filter_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name + "/"
+    )
+    streams: dict[str, list[str]] = {}
+    for event in found["events"]:
+        host = event["logStreamName"].removeprefix(name + "/").rsplit("-", 1)[0]
+        streams.setdefault(host, []).append(event["message"])
+    return streams
+
+
+def test_pipe_mode_on_two_instances(client):
+    s3 = client("s3")
+    for key in "abc":
+        s3.put_object(Bucket="trainyard", Key=f"datasets/pipe/{key}", Body=key.encode())
+    name = _unique("pipe")
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": "s3://trainyard/datasets/pipe/",
+        "S3DataDistributionType": "ShardedByS3Key",
+    }
+    job = _train(
+        client,
+        name,
+        "for e in 0 1; do echo $(cat input/data/train_$e); done",
+        InputDataConfig=[
+            {"ChannelName": "train", "InputMode": "Pipe", "DataSource": {"S3DataSource": source}}
+        ],
+        ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 1},
+    )
+    assert job["TrainingJobStatus"] == "Completed"
+    assert _streams(client, name) == {"algo-1": ["ac", "ac"], "algo-2": ["b", "b"]}
+
+
+def test_spot_saves_and_goes_on_from_its_checkpoint(client):
+    name = _unique("spot")
+    job = _train(
+        client,
+        name,
+        "ls checkpoints; touch checkpoints/kept; sleep 3",
+        EnableManagedSpotTraining=True,
+        StoppingCondition={"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60},
+        CheckpointConfig={"S3Uri": f"s3://trainyard/checkpoints/{name}"},
+        Environment={"LOCALCLOUD_INTERRUPT_AFTER": "500ms", "LOCALCLOUD_INTERRUPT_WAIT": "100ms"},
+    )
+    phases = [t["Status"] for t in job["SecondaryStatusTransitions"]]
+    first, again = ["Starting", "Downloading", "Training"], ["Uploading", "Completed"]
+    assert phases == [*first, "Interrupted", *first, *again]
+    assert "kept" in _streams(client, name)["algo-1"]
+    assert job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"]
 
 
 def test_upload_reaches_the_queue(client):
