@@ -73,8 +73,8 @@ func ledgerText(job *trainingv1.TrainingJob) string {
 		add("saved by spot", money(ledger.GetSpotSaving(), ledger.GetCurrency()), "")
 	}
 	expected := 0.0
-	if billed := estimate.GetBilledSeconds(); billed > 0 {
-		expected = estimate.GetDownloadSeconds() * float64(max(estimate.GetInstanceCount(), 1)) / billed
+	if runs := estimate.GetDownloadSeconds() + estimate.GetTrainSeconds() + estimate.GetUploadSeconds(); runs > 0 {
+		expected = estimate.GetDownloadSeconds() / runs
 	}
 	add("downloading, of the billed time", percent(ledger.GetDownloadShare()), percent(expected))
 	text := table(rows)

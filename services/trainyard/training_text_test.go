@@ -125,7 +125,7 @@ billed                           10 min 08 s             8 min 20 s
 cost                             0.0500 USD              0.0319 USD
 kept warm, of that               1 min 00 s, 0.0040 USD
 saved by spot                    0.0252 USD
-downloading, of the billed time  9.9 %                   10 %
+downloading, of the billed time  9.9 %                   10.5 %
 ATTEMPT  WAIT  DOWNLOAD  TRAIN       UPLOAD
 1        50 s  15 s      1 min 40 s  0 s     interrupted
 2        50 s  15 s      2 min 50 s  4.0 s

@@ -74,7 +74,7 @@ type Option struct {
 	DownloadSeconds float64
 	TrainSeconds    float64
 	UploadSeconds   float64
-	// BilledSeconds are times instances, without a warm pool's.
+	// BilledSeconds are times instances, without a warm pool's. As in SageMaker's own, the discount of spot instances is in them.
 	BilledSeconds float64
 
 	// Money is 0 and Currency empty where a price that the option needs isn't known.

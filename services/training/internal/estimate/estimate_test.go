@@ -334,6 +334,7 @@ func TestSpotKeepAliveAndRuntimeAreSaid(t *testing.T) {
 	in.KeepAliveSeconds, in.Spot = 0, true
 	spot, assumptions := estimate.Estimate(in, prices(t, ""))
 	near(t, "spot", spot[0].ComputeCost, 0.35*plain[0].ComputeCost)
+	near(t, "billed seconds on spot", spot[0].BilledSeconds, 0.35*plain[0].BilledSeconds)
 	if !says(assumptions, "0.35 of the price on demand") || !says(assumptions, "interruptions") {
 		t.Errorf("%q", assumptions)
 	}

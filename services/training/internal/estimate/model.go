@@ -26,8 +26,9 @@ type model struct {
 	hourly   price.Money
 	storage  map[price.Storage]price.Money
 	currency string
-	factor   float64 // Of the price on demand.
-	speed    speed
+	// factor is the share of the used seconds that is billed: SageMaker puts the discount of spot instances into the seconds.
+	factor float64
+	speed  speed
 	// examples are trained on in all, and baseBytes read of the base datasets by one instance, over all epochs.
 	examples    float64
 	baseRead    float64
@@ -174,7 +175,7 @@ func (m *model) option(mode recipe.InputMode, place price.Storage) Option {
 	o.DownloadSeconds += start
 	compute := m.examples / (m.speed.examples * float64(in.InstanceCount))
 	o.TrainSeconds = m.speed.programStart + max(compute, streaming, mounted)
-	o.BilledSeconds = (o.DownloadSeconds + o.TrainSeconds + o.UploadSeconds) * float64(in.InstanceCount)
+	o.BilledSeconds = (o.DownloadSeconds + o.TrainSeconds + o.UploadSeconds) * float64(in.InstanceCount) * m.factor
 	m.charge(&o)
 	o.Impossible = m.impossible(&o, copied)
 	return o
@@ -195,7 +196,7 @@ func (m *model) charge(o *Option) {
 	}
 	warm := m.in.KeepAliveSeconds * float64(m.in.InstanceCount)
 	o.Currency = m.currency
-	o.ComputeCost = (o.BilledSeconds + warm) / 3600 * m.hourly.Amount * m.factor
+	o.ComputeCost = (o.BilledSeconds + warm) / 3600 * m.hourly.Amount
 	o.StorageCostPerMonth = gbs * storage.Amount
 	o.TotalCost = o.ComputeCost + o.StorageCostPerMonth/float64(m.in.JobsPerMonth)
 }

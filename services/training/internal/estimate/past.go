@@ -35,26 +35,14 @@ const speedMetric = "progress:examples_per_second"
 
 // PastOf gives what a stored job tells. A job that didn't succeed, or was interrupted on its way, tells nothing of value.
 func PastOf(j *job.Job) (PastJob, bool) {
-	if j.State != job.Succeeded {
+	ledger := j.Ledger(time.UnixMicro(j.EndTime))
+	if j.State != job.Succeeded || len(ledger.Attempts) != 1 {
 		return PastJob{}, false
 	}
 	past := PastJob{
 		Region: j.Region, InstanceType: j.Resources.InstanceType, InstanceCount: max(int(j.Resources.InstanceCount), 1), Spot: j.Resources.Spot,
 		DatasetName: datasetOf(j.DatasetVersion), ExamplesPerSecond: j.Metrics[speedMetric],
-	}
-	for _, phase := range j.Phases(time.UnixMicro(j.EndTime)) {
-		switch phase.Name {
-		case "Starting", "Pending":
-			past.QueueSeconds += phase.Seconds
-		case "Downloading":
-			past.DownloadSeconds = phase.Seconds
-		case "Training":
-			past.TrainSeconds = phase.Seconds
-		case "Uploading":
-			past.UploadSeconds = phase.Seconds
-		case "Interrupted", "Restarting":
-			return PastJob{}, false
-		}
+		QueueSeconds: ledger.Queue, DownloadSeconds: ledger.Download, TrainSeconds: ledger.Train, UploadSeconds: ledger.Upload,
 	}
 	if j.Estimate != nil {
 		past.DownloadBytes = j.Estimate.DownloadBytes
