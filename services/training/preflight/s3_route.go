@@ -78,7 +78,8 @@ func (s *Subject) routing(ctx context.Context, client EC2) (*routing, error) {
 			return nil, err
 		}
 		for _, endpoint := range page.VpcEndpoints {
-			if name := aws.ToString(endpoint.ServiceName); name == region.GatewayEndpoint(s.Region) || name == interfaceName {
+			name, gone := aws.ToString(endpoint.ServiceName), strings.EqualFold(string(endpoint.State), string(types.StateDeleted))
+			if !gone && (name == region.GatewayEndpoint(s.Region) || name == interfaceName) {
 				r.endpoints = append(r.endpoints, endpoint)
 			}
 		}
@@ -249,6 +250,9 @@ func (r *routing) target(ctx context.Context, client EC2, route types.Route) (wa
 		return way + " (NAT gateway, available, with a way to the internet)", Pass, nil
 	case strings.HasPrefix(to, "igw-"):
 		return way + ", an internet gateway: it doesn't help, because the job's network interfaces have no public address, even in a public subnet", Fail, nil
+	}
+	if slices.ContainsFunc(r.endpoints, func(e types.VpcEndpoint) bool { return aws.ToString(e.VpcEndpointId) == to }) {
+		return way, Fail, nil // One that works was found before; endpointNotes say what is wrong with this one.
 	}
 	return way, Warn, nil
 }

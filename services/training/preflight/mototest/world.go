@@ -123,11 +123,10 @@ func (w *World) AddNAT(t testing.TB, subnet string) string {
 	return *out.NatGateway.NatGatewayId
 }
 
-// RemoveS3Endpoint deletes the gateway endpoint and, as AWS does and moto doesn't, its route.
+// RemoveS3Endpoint deletes the gateway endpoint, and with it its route.
 func (w *World) RemoveS3Endpoint(t testing.TB) {
 	t.Helper()
 	must(w.EC2.DeleteVpcEndpoints(t.Context(), &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{w.S3Endpoint}}))(t)
-	must(w.EC2.DeleteRoute(t.Context(), &ec2.DeleteRouteInput{RouteTableId: &w.PrivateTable, DestinationPrefixListId: &w.S3PrefixList}))(t)
 }
 
 // AddGroup makes a security group that lets nothing in and everything out.
