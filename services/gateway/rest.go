@@ -54,6 +54,7 @@ func (u *Unit) newREST(ctx context.Context, deps Deps) (*runtime.ServeMux, error
 		converterv1.RegisterConverterServiceHandlerClient(ctx, mux, converterv1.NewConverterServiceClient(deps.Converter)),
 		trainingv1.RegisterTrainingServiceHandlerClient(ctx, mux, trainingv1.NewTrainingServiceClient(deps.Training)),
 		trainingv1.RegisterCatalogServiceHandlerClient(ctx, mux, trainingv1.NewCatalogServiceClient(deps.Training)),
+		trainingv1.RegisterSweepServiceHandlerClient(ctx, mux, trainingv1.NewSweepServiceClient(deps.Training)),
 		trainingv1.RegisterModelServiceHandlerClient(ctx, mux, trainingv1.NewModelServiceClient(deps.Training)),
 		notificationv1.RegisterNotificationServiceHandlerClient(ctx, mux, notificationv1.NewNotificationServiceClient(deps.Notification)),
 	)

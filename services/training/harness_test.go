@@ -34,17 +34,15 @@ import (
 	"github.com/trainyard/trainyard/services/internal/boot"
 	"github.com/trainyard/trainyard/services/internal/testkit"
 	"github.com/trainyard/trainyard/services/localcloud"
-	"github.com/trainyard/trainyard/services/localcloud/fault"
 	localsagemaker "github.com/trainyard/trainyard/services/localcloud/sagemaker"
 	"github.com/trainyard/trainyard/services/training"
+	"github.com/trainyard/trainyard/services/training/preflight"
 )
 
 // SageMaker, CloudWatch Logs, S3 and SQS are localcloud's, one for all tests, for a process can hold no second.
 var (
 	cloud aws.Config
 	made  localcloud.Resources
-	// faults is what SageMaker and Logs fail with; a test that plans some clears them.
-	faults = new(fault.Injector)
 )
 
 const (
@@ -119,7 +117,6 @@ func runWithCloud(m *testing.M) (code int) {
 			FileSystems:       map[string]localsagemaker.FileSystem{"fs-00000001": {Type: "EFS", Dir: filepath.Join(dir, "efs")}},
 			MaxConcurrentJobs: 8,
 		},
-		Faults: faults,
 	}, localcloud.Deps{})
 	if err != nil {
 		panic(err)
@@ -248,6 +245,9 @@ func (s *suite) deps() training.Deps {
 	return training.Deps{
 		SageMaker: sagemaker.NewFromConfig(cloud), Logs: cloudwatchlogs.NewFromConfig(cloud), S3: awscfg.S3(cloud),
 		Presigner: awscfg.NewPresigner(cloud, ""), SQS: sqs.NewFromConfig(cloud), Region: cloud.Region,
+		Preflight: func(context.Context, string) (*preflight.Clients, error) {
+			return &preflight.Clients{S3: awscfg.S3(cloud)}, nil
+		},
 		Ingest: s.peers.Service, Notification: s.peers.Service, Log: zaptest.NewLogger(s.t, zaptest.Level(zapcore.ErrorLevel)),
 	}
 }

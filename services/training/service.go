@@ -36,32 +36,47 @@ import (
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/internal/joblog"
 	"github.com/trainyard/trainyard/services/training/internal/launch"
+	"github.com/trainyard/trainyard/services/training/internal/quota"
 	"github.com/trainyard/trainyard/services/training/internal/runner"
+	"github.com/trainyard/trainyard/services/training/internal/sweep"
 	"github.com/trainyard/trainyard/services/training/migrations"
+	"github.com/trainyard/trainyard/services/training/preflight"
+	"github.com/trainyard/trainyard/services/training/price"
 	"github.com/trainyard/trainyard/services/training/recipe"
+	"github.com/trainyard/trainyard/services/training/region"
 	"github.com/trainyard/trainyard/services/training/spec"
 )
 
 // Config is the service's configuration.
 type Config struct {
-	Store          string        `help:"Database: sqlite:PATH or postgres://…." default:"sqlite:training.db"`
-	Bucket         string        `help:"Bucket of the converted datasets and of the models." required:""`
-	RoleARN        string        `name:"role-arn" help:"Execution role of the jobs." required:""`
-	Image          string        `help:"Training image: its URI in ECR." required:""`
-	EventsQueue    string        `help:"URL of the SQS queue that EventBridge sends SageMaker's training job state changes to; empty means polling only."`
-	PollEvery      time.Duration `help:"Time between two looks at a job's status without an event; 0 means 30s." default:"30s"`
-	LogEvery       time.Duration `help:"Time between two looks at a running job's log; 0 means 10s." default:"10s"`
-	BaseDatasets   string        `help:"JSON or YAML file that lists the base datasets." type:"path"`
-	Subnets        []string      `help:"Subnets of jobs that use a file system."`
-	SecurityGroups []string      `help:"Security groups of jobs that use a file system."`
-	InstanceType   string        `help:"Instance type of jobs that name none; empty means the recipe's."`
-	MaxRuntime     time.Duration `help:"Longest run of jobs that name none; 0 means 24h." default:"24h"`
+	Store            string        `help:"Database: sqlite:PATH or postgres://…." default:"sqlite:training.db"`
+	Bucket           string        `help:"Bucket of the converted datasets and of the models." required:""`
+	RoleARN          string        `name:"role-arn" help:"Execution role of the jobs." required:""`
+	Image            string        `help:"Training image: its URI in ECR." required:""`
+	AllowedImages    []string      `help:"Beginnings of the images that users may bring, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/; by default the training image's registry and AWS's Deep Learning Containers."`
+	EventsQueue      string        `help:"URL of the SQS queue that EventBridge sends SageMaker's training job state changes to; empty means polling only."`
+	PollEvery        time.Duration `help:"Time between two looks at a job's status without an event; 0 means 30s." default:"30s"`
+	LogEvery         time.Duration `help:"Time between two looks at a running job's log; 0 means 10s." default:"10s"`
+	BaseDatasets     string        `help:"JSON or YAML file that lists the base datasets." type:"path"`
+	PublishRoots     []string      `help:"Directories of file systems that projects may publish base datasets to, such as fs-0123456789abcdef0:/bases, or fs-0123456789abcdef0:MOUNTNAME:/bases of FSx for Lustre."`
+	Subnets          []string      `help:"Subnets of jobs that run in the VPC."`
+	SecurityGroups   []string      `help:"Security groups of jobs that run in the VPC."`
+	InstanceType     string        `help:"Instance type of jobs that name none; empty means the recipe's."`
+	MaxRuntime       time.Duration `help:"Longest run of jobs that name none; 0 means 24h." default:"24h"`
+	VolumeKMSKey     string        `name:"volume-kms-key" help:"Key of KMS for the disks of jobs that name none."`
+	OutputKMSKey     string        `name:"output-kms-key" help:"Key of KMS for the models of jobs that name none."`
+	Capabilities     string        `help:"YAML file that says what works in which region, over what is built in." type:"path"`
+	Prices           string        `help:"YAML file of prices and throughputs, over what is built in." type:"path"`
+	Quotas           string        `help:"YAML file of the projects' quotas: concurrent jobs, instance hours and money a month." type:"path"`
+	UploadsQueueARN  string        `name:"uploads-queue-arn" help:"ARN of the queue that gets the uploads' S3 events, for preflight."`
+	PreflightTimeout time.Duration `help:"How long preflight may take before a job; 0 means 20s." default:"20s"`
 }
 
 const (
 	defaultPollEvery  = 30 * time.Second
 	defaultLogEvery   = 10 * time.Second
 	defaultMaxRuntime = 24 * time.Hour
+	defaultPreflight  = 20 * time.Second
 )
 
 // Validate tells what is wrong with the configuration, and fills in what is zero.
@@ -69,13 +84,14 @@ func (c *Config) Validate() error {
 	setDefault(&c.PollEvery, defaultPollEvery)
 	setDefault(&c.LogEvery, defaultLogEvery)
 	setDefault(&c.MaxRuntime, defaultMaxRuntime)
+	setDefault(&c.PreflightTimeout, defaultPreflight)
 	switch {
 	case c.Store == "":
 		return errors.New("training: no database: set --store to sqlite:PATH or postgres://…")
 	case c.Bucket == "" || c.RoleARN == "" || c.Image == "":
 		return errors.New("training: --bucket, --role-arn and --image are needed")
-	case c.PollEvery < 0 || c.LogEvery < 0:
-		return errors.New("training: --poll-every and --log-every must be positive")
+	case c.PollEvery < 0 || c.LogEvery < 0 || c.PreflightTimeout < 0:
+		return errors.New("training: --poll-every, --log-every and --preflight-timeout must be positive")
 	case c.MaxRuntime < time.Second || c.MaxRuntime > spec.MaxRuntimeSeconds*time.Second:
 		return fmt.Errorf("training: --max-runtime %v must be from 1s to 28 days (672h)", c.MaxRuntime)
 	}
@@ -102,9 +118,11 @@ type Deps struct {
 	SQS          queue.Client
 	Ingest       grpc.ClientConnInterface // With a service token.
 	Notification grpc.ClientConnInterface // With a service token.
-	// Region is where the jobs run: the clients' region. Base datasets elsewhere are refused.
+	// Region is where the jobs run: the clients' region.
 	Region string
-	Log    *zap.Logger
+	// Preflight gives what preflight asks in a region, which may be another than Region. What an installation can't ask is nil.
+	Preflight func(ctx context.Context, region string) (*preflight.Clients, error)
+	Log       *zap.Logger
 }
 
 // New opens the database and makes the service.
@@ -112,14 +130,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	bases, err := basedataset.Load(cfg.BaseDatasets, deps.Region)
+	known, err := load(cfg, deps.Region)
 	if err != nil {
 		return nil, fmt.Errorf("training: %w", err)
-	}
-	if bases.NeedsVPC(deps.Region) {
-		if err := spec.CheckVPC(cfg.Subnets, cfg.SecurityGroups); err != nil {
-			return nil, fmt.Errorf("training: base datasets lie on file systems: %w", err)
-		}
 	}
 	db, err := store.Open(ctx, cfg.Store, "training", migrations.FS)
 	if err != nil {
@@ -127,6 +140,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 	}
 	u := &unit{db: db, relay: outbox.NewRelay(db, notificationv1.NewNotificationServiceClient(deps.Notification), deps.Log)}
 	jobs := job.NewStore(db, u.relay.Wake)
+	jobs.Quotas = known.quotas
 	recipes := recipe.All()
 	u.runner, err = runner.New(
 		runner.Config{EventsQueue: cfg.EventsQueue, PollEvery: cfg.PollEvery, LogEvery: cfg.LogEvery},
@@ -138,24 +152,69 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 	}
 	launcher := &launch.Launcher{
 		Config: launch.Config{
-			Image: cfg.Image, RoleARN: cfg.RoleARN, Bucket: cfg.Bucket, Subnets: cfg.Subnets, SecurityGroups: cfg.SecurityGroups,
-			InstanceType: cfg.InstanceType, MaxRuntimeSeconds: int32(cfg.MaxRuntime / time.Second), //nolint:gosec // At most 28 days.
+			Region: deps.Region, Image: cfg.Image, RoleARN: cfg.RoleARN, Bucket: cfg.Bucket, Registries: cfg.AllowedImages,
+			Subnets: cfg.Subnets, SecurityGroups: cfg.SecurityGroups, InstanceType: cfg.InstanceType,
+			MaxRuntimeSeconds: int32(cfg.MaxRuntime / time.Second), //nolint:gosec // At most 28 days.
+			VolumeKMSKey:      cfg.VolumeKMSKey, OutputKMSKey: cfg.OutputKMSKey,
+			UploadsQueueARN: cfg.UploadsQueueARN, PreflightTimeout: cfg.PreflightTimeout,
 		},
-		Jobs: jobs, Ingest: ingestv1.NewIngestServiceClient(deps.Ingest), S3: deps.S3, Recipes: recipes, BaseDatasets: bases,
+		Jobs: jobs, Ingest: ingestv1.NewIngestServiceClient(deps.Ingest), S3: deps.S3, Recipes: recipes,
+		Capabilities: known.capabilities, Prices: known.prices, Clients: deps.Preflight,
 	}
+	launcher.BaseDatasets = &basedataset.Catalog{
+		Region: deps.Region, Operator: known.bases, Roots: known.roots, Versions: launcher, S3: deps.S3, DB: db,
+	}
+	sweeps := sweep.NewStore(db, u.relay.Wake)
+	u.sweepRunner = sweep.NewRunner(sweep.Config{}, sweep.Deps{
+		Sweeps: sweeps, Jobs: jobs, Creator: launcher, Status: grpcapi.Status, JobsChanged: u.runner.Wake, Log: deps.Log,
+	})
 	u.training = &grpcapi.Training{Launcher: launcher, Jobs: jobs, Logs: deps.Logs, Changed: u.runner.Wake}
-	u.catalog = &grpcapi.Catalog{Launcher: launcher, Bases: &basedataset.Catalog{Region: deps.Region, Operator: bases, S3: deps.S3, DB: db}}
+	u.catalog = &grpcapi.Catalog{Launcher: launcher}
 	u.models = &grpcapi.Models{Jobs: jobs, Presigner: deps.Presigner}
+	u.sweeps = &grpcapi.Sweeps{Maker: &sweep.Maker{Store: sweeps, Recipes: recipes, Creator: launcher}, Changed: u.sweepRunner.Wake}
 	return u, nil
 }
 
+// operators is what the operator's files say.
+type operators struct {
+	bases        basedataset.List
+	roots        []basedataset.Root
+	capabilities *region.Table
+	prices       *price.Table
+	quotas       quota.Config
+}
+
+func load(cfg Config, where string) (o operators, err error) {
+	if o.bases, err = basedataset.Load(cfg.BaseDatasets, where); err != nil {
+		return o, err
+	}
+	if o.roots, err = basedataset.ParseRoots(cfg.PublishRoots, where); err != nil {
+		return o, err
+	}
+	if o.bases.NeedsVPC(where) || len(o.roots) > 0 {
+		if err := spec.CheckVPC(cfg.Subnets, cfg.SecurityGroups); err != nil {
+			return o, fmt.Errorf("base datasets lie on file systems: %w", err)
+		}
+	}
+	if o.capabilities, err = region.Load(cfg.Capabilities); err != nil {
+		return o, err
+	}
+	if o.prices, err = price.Load(cfg.Prices); err != nil {
+		return o, err
+	}
+	o.quotas, err = quota.Load(cfg.Quotas)
+	return o, err
+}
+
 type unit struct {
-	db       *store.DB
-	relay    *outbox.Relay
-	runner   *runner.Runner
-	training *grpcapi.Training
-	catalog  *grpcapi.Catalog
-	models   *grpcapi.Models
+	db          *store.DB
+	relay       *outbox.Relay
+	runner      *runner.Runner
+	sweepRunner *sweep.Runner
+	training    *grpcapi.Training
+	catalog     *grpcapi.Catalog
+	models      *grpcapi.Models
+	sweeps      *grpcapi.Sweeps
 }
 
 func (u *unit) Name() string { return "training" }
@@ -164,12 +223,14 @@ func (u *unit) Register(r grpc.ServiceRegistrar) {
 	trainingv1.RegisterTrainingServiceServer(r, u.training)
 	trainingv1.RegisterCatalogServiceServer(r, u.catalog)
 	trainingv1.RegisterModelServiceServer(r, u.models)
+	trainingv1.RegisterSweepServiceServer(r, u.sweeps)
 }
 
 func (u *unit) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return u.relay.Run(ctx) })
 	group.Go(func() error { return u.runner.Run(ctx) })
+	group.Go(func() error { return u.sweepRunner.Run(ctx) })
 	return group.Wait()
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +28,7 @@ import (
 	localsagemaker "github.com/trainyard/trainyard/services/localcloud/sagemaker"
 	"github.com/trainyard/trainyard/services/notification"
 	"github.com/trainyard/trainyard/services/training"
+	trainingpreflight "github.com/trainyard/trainyard/services/training/preflight"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 )
@@ -48,6 +51,10 @@ type upCommand struct {
 	Store        string            `help:"PostgreSQL address for all services; by default each has a SQLite file in the data folder."`
 	BaseDatasets string            `help:"List of base datasets (JSON or YAML); by default base-datasets.yaml in the data folder, where there is one." type:"path"`
 	FileSystem   map[string]string `help:"More file systems for training: fs-ID=EFS:FOLDER or fs-ID=FSxLustre:FOLDER. fs-00000001 is EFS in the data folder's efs." mapsep:"none"`
+	Image        map[string]string `help:"More images that jobs may bring, each with the command that is run as it: NAME=COMMAND." mapsep:"none"`
+	Prices       string            `help:"YAML file of prices and throughputs, see the README of the training service." type:"path"`
+	Quotas       string            `help:"YAML file of the projects' quotas." type:"path"`
+	Capabilities string            `help:"YAML file that says what works in which region." type:"path"`
 	Trainer      string            `help:"Command that is run as the training image; by default the repository's trainer in its .venv."`
 	JSON         bool              `help:"Say the addresses as a JSON object." env:"-"`
 	Config       kong.ConfigFlag   `help:"JSON file whose keys are these flags' names."`
@@ -132,6 +139,13 @@ func (c *upCommand) localcloud(ctx context.Context, log *zap.Logger) (*localclou
 	cfg.SageMaker.Images = map[string]localsagemaker.Program{}
 	if err == nil {
 		cfg.SageMaker.Images[trainerImage] = program
+	}
+	for name, command := range c.Image {
+		argv := strings.Fields(command)
+		if len(argv) == 0 {
+			return nil, fmt.Errorf("--image %s=: name the command that is run as the image", name)
+		}
+		cfg.SageMaker.Images[name] = localsagemaker.Program{Argv: argv}
 	}
 	cfg.SageMaker.FileSystems = map[string]localsagemaker.FileSystem{localFileSystem: {Type: "EFS", Dir: filepath.Join(c.Data, "efs")}}
 	for id, value := range c.FileSystem {
@@ -254,14 +268,20 @@ func (c *upCommand) training(ctx context.Context, cfg aws.Config, made localclou
 			bases = path
 		}
 	}
+	images := append([]string{trainerImage}, slices.Sorted(maps.Keys(c.Image))...)
 	return training.New(ctx, training.Config{
 		Store: c.store("training"), Bucket: made.Bucket, Image: trainerImage, EventsQueue: made.TrainingEventsQueueURL, BaseDatasets: bases,
 		RoleARN: "arn:aws:iam::" + localcloud.AccountID + ":role/trainyard-training",
 		Subnets: []string{"subnet-00000001"}, SecurityGroups: []string{"sg-00000001"},
 		PollEvery: 2 * time.Second, LogEvery: time.Second,
+		AllowedImages: images, PublishRoots: []string{localFileSystem + ":/"}, Prices: c.Prices, Quotas: c.Quotas, Capabilities: c.Capabilities,
+		UploadsQueueARN: "arn:aws:sqs:" + cfg.Region + ":" + localcloud.AccountID + ":" + localcloud.UploadsQueue,
 	}, training.Deps{
 		SageMaker: sagemaker.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg), S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""),
 		SQS: sqs.NewFromConfig(cfg), Ingest: service, Notification: service, Region: cfg.Region, Log: log.Named("training"),
+		Preflight: func(context.Context, string) (*trainingpreflight.Clients, error) {
+			return &trainingpreflight.Clients{S3: awscfg.S3(cfg)}, nil
+		},
 	})
 }
 

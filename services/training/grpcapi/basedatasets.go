@@ -27,7 +27,7 @@ func (s *Catalog) ListBaseDatasets(ctx context.Context, req *trainingv1.ListBase
 	if err != nil {
 		return nil, err
 	}
-	bases, more, err := s.Bases.List(ctx, project, after, int(req.GetPageSize()))
+	bases, more, err := s.Launcher.BaseDatasets.List(ctx, project, after, int(req.GetPageSize()))
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *Catalog) GetBaseDataset(ctx context.Context, req *trainingv1.GetBaseDat
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.Bases.Find(ctx, project, id)
+	b, err := s.Launcher.BaseDatasets.Find(ctx, project, id)
 	if err != nil {
 		return nil, baseDatasetStatus(err)
 	}
@@ -70,7 +70,7 @@ func (s *Catalog) PublishBaseDataset(ctx context.Context, req *trainingv1.Publis
 			FileSystemID: l.GetFileSystemId(), Path: l.GetPath(), MountName: l.GetMountName(),
 		}
 	}
-	b, err := s.Bases.Publish(ctx, project, asked)
+	b, err := s.Launcher.BaseDatasets.Publish(ctx, project, asked)
 	if err != nil {
 		return nil, baseDatasetStatus(err)
 	}
@@ -83,7 +83,7 @@ func (s *Catalog) DeleteBaseDataset(ctx context.Context, req *trainingv1.DeleteB
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Bases.Delete(ctx, project, id); err != nil {
+	if err := s.Launcher.BaseDatasets.Delete(ctx, project, id); err != nil {
 		return nil, baseDatasetStatus(err)
 	}
 	return new(trainingv1.DeleteBaseDatasetResponse), nil
@@ -125,7 +125,7 @@ func (s *Catalog) baseDataset(b *basedataset.BaseDataset) *trainingv1.BaseDatase
 			Region: l.Region, Storage: storages[l.Storage], Uri: l.URI, FileSystemId: l.FileSystemID, Path: l.Path, MountName: l.MountName,
 		})
 	}
-	if location, _, err := s.Bases.Resolve(b); err == nil { // Else it can't be read here, which is told to those who ask for it in a job.
+	if location, _, err := s.Launcher.BaseDatasets.Resolve(b); err == nil { // Else it can't be read here, which is told to those who ask for it in a job.
 		shown.Storage = storages[location.Storage]
 	}
 	if !b.CreateTime.IsZero() {

@@ -9,7 +9,6 @@ import (
 
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/internal/apierror"
-	"github.com/trainyard/trainyard/services/training/internal/basedataset"
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/internal/launch"
 	"github.com/trainyard/trainyard/services/training/recipe"
@@ -19,7 +18,6 @@ import (
 type Catalog struct {
 	trainingv1.UnimplementedCatalogServiceServer
 	Launcher *launch.Launcher
-	Bases    *basedataset.Catalog
 }
 
 // ListRecipes implements CatalogService.

@@ -2,14 +2,19 @@ package grpcapi
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
+	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/internal/apierror"
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/internal/joblog"
 	"github.com/trainyard/trainyard/services/training/internal/launch"
+	"github.com/trainyard/trainyard/services/training/internal/quota"
 	"github.com/trainyard/trainyard/services/training/internal/sweep"
 	"github.com/trainyard/trainyard/services/training/recipe"
 	"github.com/trainyard/trainyard/services/training/spec"
@@ -29,6 +34,9 @@ func toStatus(err error) error {
 		limit    *spec.Error
 		inSweep  *sweep.FieldError
 		swept    *sweep.ParameterError
+		open     *launch.NotEndedError
+		failed   *launch.PreflightError
+		quotas   *quota.ExceededError
 	)
 	switch {
 	case errors.As(err, &notFound):
@@ -44,6 +52,14 @@ func toStatus(err error) error {
 	case errors.As(err, &notReady):
 		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, notReady.Error(),
 			"resource", notReady.Name, "state", notReady.State)
+	case errors.As(err, &open):
+		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, open.Error(),
+			"field", "training_job.resume_from", "resource", open.Name, "state", string(open.State))
+	case errors.As(err, &failed):
+		return preflightFailed(failed)
+	case errors.As(err, &quotas):
+		return apierror.New(codes.ResourceExhausted, errorsv1.ErrorReason_QUOTA_EXCEEDED, quotas.Error(),
+			"quota", quotas.Quota, "limit", number(quotas.Limit), "used", number(quotas.Used), "left", number(quotas.Left), "asked", number(quotas.Asked))
 	case errors.As(err, &noLogs):
 		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "CloudWatch Logs does not answer now; try again.")
 	case errors.As(err, &noIngest):
@@ -59,3 +75,20 @@ func toStatus(err error) error {
 	}
 	return err
 }
+
+// preflightFailed tells which checks failed; the details hold what they saw and how to mend it. Those that passed are left out: details travel in
+// headers, which must stay small.
+func preflightFailed(failed *launch.PreflightError) error {
+	names := make([]string, len(failed.Failed))
+	for i, r := range failed.Failed {
+		names[i] = r.Check
+	}
+	err := apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_PREFLIGHT_FAILED, failed.Error(), "checks", strings.Join(names, ","))
+	detailed, detailErr := status.Convert(err).WithDetails(&trainingv1.PreflightTrainingJobResponse{Checks: checkResults(failed.Failed)})
+	if detailErr != nil {
+		return err
+	}
+	return detailed.Err()
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

@@ -16,7 +16,8 @@ import (
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/internal/joblog"
 	"github.com/trainyard/trainyard/services/training/internal/launch"
-	"github.com/trainyard/trainyard/services/training/recipe"
+	"github.com/trainyard/trainyard/services/training/internal/quota"
+	"github.com/trainyard/trainyard/services/training/preflight"
 )
 
 // maxLogBytes keeps a page of the log within a gRPC message.
@@ -38,30 +39,82 @@ func (s *Training) CreateTrainingJob(ctx context.Context, req *trainingv1.Create
 	if err != nil {
 		return nil, err
 	}
-	asked := req.GetTrainingJob()
-	parameters := make(recipe.Values, len(asked.GetParameters()))
-	for name, value := range asked.GetParameters() {
-		parameters[name] = value.AsInterface()
-	}
-	j, err := s.Launcher.Create(ctx, project, launch.Request{
-		RequestID:      req.GetRequestId(),
-		Recipe:         asked.GetRecipe(),
-		DatasetVersion: asked.GetDatasetVersion(),
-		BaseDatasets:   asked.GetBaseDatasets(),
-		Parameters:     parameters,
-		Resources: job.Resources{
-			InstanceType:      asked.GetResources().GetInstanceType(),
-			InstanceCount:     asked.GetResources().GetInstanceCount(),
-			VolumeSizeGB:      asked.GetResources().GetVolumeSizeGb(),
-			MaxRuntimeSeconds: asked.GetResources().GetMaxRuntimeSeconds(),
-		},
-	})
+	request := launch.FromProto(req.GetTrainingJob())
+	request.RequestID = req.GetRequestId()
+	j, err := s.Launcher.Create(ctx, project, request)
 	if err != nil {
 		return nil, toStatus(err)
 	}
 	s.Changed()
 	shown, err := j.Proto(time.Now())
 	return &trainingv1.CreateTrainingJobResponse{TrainingJob: shown}, err
+}
+
+// PreflightTrainingJob implements TrainingService.
+func (s *Training) PreflightTrainingJob(ctx context.Context, req *trainingv1.PreflightTrainingJobRequest) (*trainingv1.PreflightTrainingJobResponse, error) {
+	project, err := auth.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	checked, err := s.Launcher.Preflight(ctx, project, launch.FromProto(req.GetTrainingJob()), req.GetRegion())
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &trainingv1.PreflightTrainingJobResponse{
+		Checks: checkResults(checked.Results), Passed: len(checked.Failed) == 0, Notes: checked.Job.Notes,
+	}, nil
+}
+
+// checkResults are results as the API shows them.
+func checkResults(results []preflight.Result) []*trainingv1.CheckResult {
+	shown := make([]*trainingv1.CheckResult, len(results))
+	for i, r := range results {
+		shown[i] = &trainingv1.CheckResult{
+			Check: r.Check, Title: r.Title, Status: trainingv1.CheckResult_Status(trainingv1.CheckResult_Status_value[string(r.Status)]),
+			Seen: r.Seen, Prevents: r.Prevents, Mend: r.Mend, Snippet: r.Snippet, Overridden: r.Overridden, Seconds: r.Took.Seconds(),
+		}
+	}
+	return shown
+}
+
+// EstimateTrainingJob implements TrainingService.
+func (s *Training) EstimateTrainingJob(ctx context.Context, req *trainingv1.EstimateTrainingJobRequest) (*trainingv1.EstimateTrainingJobResponse, error) {
+	project, err := auth.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	estimated, err := s.Launcher.Estimate(ctx, project, launch.FromProto(req.GetTrainingJob()), req.GetJobsPerMonth())
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	res := &trainingv1.EstimateTrainingJobResponse{
+		Assumptions: estimated.Assumptions, DatasetBytes: estimated.Input.Dataset.Bytes, BaseBytes: estimated.Input.Base.Bytes,
+	}
+	for _, option := range estimated.Options {
+		res.Estimates = append(res.Estimates, option.Proto())
+	}
+	return res, nil
+}
+
+// GetTrainingUsage implements TrainingService.
+func (s *Training) GetTrainingUsage(ctx context.Context, _ *trainingv1.GetTrainingUsageRequest) (*trainingv1.GetTrainingUsageResponse, error) {
+	project, err := auth.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	currency := s.Launcher.Prices.Currency(s.Launcher.Config.Region)
+	limits := s.Jobs.Quotas.Of(project)
+	usage, err := s.Jobs.Usage(ctx, project, currency)
+	if err != nil {
+		return nil, err
+	}
+	_, reset := quota.Month(time.Now())
+	return &trainingv1.GetTrainingUsageResponse{
+		ConcurrentJobs: usage.ConcurrentJobs, MaxConcurrentJobs: limits.MaxConcurrentJobs,
+		InstanceHours: usage.InstanceHours, MaxInstanceHours: limits.MaxInstanceHours,
+		Cost: usage.Cost, MaxCost: limits.MaxCost, Currency: currency,
+		ResetTime: timestamppb.New(reset),
+	}, nil
 }
 
 // GetTrainingJob implements TrainingService.

@@ -3,6 +3,14 @@ package recipe
 // LabelFeature is the hyperparameter that names the feature of the class. Its names lie beside the shards in a file of the feature's name.
 const LabelFeature = "label_feature"
 
+// Parameters that have the same meaning in every recipe that has them.
+const (
+	// Epochs is how often the data is gone through.
+	Epochs = "epochs"
+	// Mix is the share of each batch that comes from base datasets.
+	Mix = "mix"
+)
+
 func imageClassification() *Recipe {
 	return &Recipe{
 		ID:          "image-classification",
@@ -12,7 +20,7 @@ func imageClassification() *Recipe {
 			"classes, and is measured on the validation split.",
 		Parameters: []Parameter{
 			{
-				Name: "epochs", DisplayName: "Epochs", Type: Integer, Min: 1, Max: 1000, Default: 5.0,
+				Name: Epochs, DisplayName: "Epochs", Type: Integer, Min: 1, Max: 1000, Default: 5.0,
 				Description: "How often to go through the dataset.",
 			},
 			{
@@ -32,7 +40,7 @@ func imageClassification() *Recipe {
 				Description: "Whether the network sees grey or coloured images; auto looks at the images.",
 			},
 			{
-				Name: "mix", DisplayName: "Base share", Type: Float, Min: 0, Max: 1, Default: 0.5,
+				Name: Mix, DisplayName: "Base share", Type: Float, Min: 0, Max: 1, Default: 0.5,
 				Description: "The share of each batch that comes from the base datasets; without any it has no effect.",
 			},
 			{

@@ -13,6 +13,7 @@ import (
 	"github.com/trainyard/trainyard/services/internal/awscfg"
 	"github.com/trainyard/trainyard/services/internal/boot"
 	"github.com/trainyard/trainyard/services/training"
+	"github.com/trainyard/trainyard/services/training/preflight"
 )
 
 type config struct {
@@ -45,5 +46,11 @@ func (c *config) build(ctx context.Context, _ *boot.Process, log *zap.Logger) (b
 		SageMaker: sagemaker.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg), SQS: sqs.NewFromConfig(cfg),
 		S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, c.AWS.PublicEndpoint), Region: cfg.Region,
 		Ingest: ingest, Notification: notification, Log: log,
+		Preflight: func(_ context.Context, region string) (*preflight.Clients, error) {
+			if cfg.BaseEndpoint != nil { // localcloud has no more than S3 of what preflight asks.
+				return &preflight.Clients{S3: awscfg.S3(cfg)}, nil
+			}
+			return preflight.NewClients(cfg, region), nil
+		},
 	})
 }

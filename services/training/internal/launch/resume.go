@@ -1,0 +1,86 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"go.einride.tech/aip/resourcename"
+
+	"github.com/trainyard/trainyard/services/training/internal/job"
+	"github.com/trainyard/trainyard/services/training/recipe"
+	"github.com/trainyard/trainyard/services/training/spec"
+)
+
+// takeOver finds the job to resume, if there is one, and gives the request what it leaves out.
+func (l *Launcher) takeOver(ctx context.Context, project string, request *Request) (*job.Job, error) {
+	const field = "training_job.resume_from"
+	if request.ResumeFrom == "" {
+		return nil, nil
+	}
+	var id string
+	if err := resourcename.Sscan(request.ResumeFrom, "trainingJobs/{job}", &id); err != nil {
+		return nil, &FieldError{Field: field, Message: fmt.Sprintf("%q must be a job's name, trainingJobs/ID.", shorten(request.ResumeFrom))}
+	}
+	earlier, err := l.Jobs.Get(ctx, project, id)
+	if err != nil {
+		return nil, err
+	}
+	if !earlier.State.Ended() {
+		return nil, &NotEndedError{Name: request.ResumeFrom, State: earlier.State}
+	}
+	if earlier.CheckpointURI == "" || earlier.Attempts == 0 {
+		return nil, &FieldError{Field: field, Message: request.ResumeFrom + " kept no checkpoints to go on from: start a new job instead."}
+	}
+	open, err := l.Jobs.OpenByCheckpoints(ctx, project, earlier.CheckpointURI)
+	if err != nil {
+		return nil, err
+	}
+	if open != "" {
+		return nil, &FieldError{Field: field, Message: fmt.Sprintf(
+			"%s goes on from these checkpoints already: wait until it has ended, or stop it.", job.Name(open))}
+	}
+	if request.Recipe == "" && request.Custom == nil {
+		request.Custom = earlier.CustomImage
+		if earlier.Recipe != "" {
+			request.Recipe = job.RecipeName(earlier.Recipe)
+		}
+	}
+	if request.DatasetVersion == "" {
+		request.DatasetVersion = earlier.DatasetVersion
+		for _, v := range earlier.AdditionalVersions {
+			request.Additional = append(request.Additional, v.Name)
+		}
+		for _, base := range earlier.BaseDatasets {
+			request.BaseDatasets = append(request.BaseDatasets, job.BaseDatasetName(base))
+		}
+	}
+	if request.Resources == (job.Resources{}) {
+		request.Resources = earlier.Resources
+	}
+	parameters := maps.Clone(earlier.Parameters)
+	if parameters == nil {
+		parameters = recipe.Values{}
+	}
+	maps.Copy(parameters, request.Parameters)
+	if request.Custom == nil {
+		request.Parameters = parameters
+	}
+	if len(request.InputModes) == 0 {
+		request.InputModes = map[string]spec.Mode{}
+		for channel, mode := range earlier.InputModes {
+			request.InputModes[channel] = spec.Mode(mode)
+		}
+	}
+	return earlier, nil
+}
+
+// NotEndedError tells that a job can't be resumed because it goes on.
+type NotEndedError struct {
+	Name  string
+	State job.State
+}
+
+func (e *NotEndedError) Error() string {
+	return fmt.Sprintf("%s is %s, and only a job that has ended can be resumed: stop it first, or wait.", e.Name, e.State)
+}
