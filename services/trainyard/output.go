@@ -165,7 +165,7 @@ func table(rows [][]string) string {
 // span writes seconds for people, to two units.
 func span(seconds float64) string {
 	switch whole := int64(math.Round(seconds)); {
-	case seconds > 0 && seconds < 9.95:
+	case seconds >= 0.05 && seconds < 9.95:
 		return fmt.Sprintf("%.1f s", seconds)
 	case whole < 60:
 		return fmt.Sprintf("%d s", whole)

@@ -238,7 +238,7 @@ func TestChecksThatKeepAJobFromBeingMadeAreTold(t *testing.T) {
 
 func TestSpansAndSizes(t *testing.T) {
 	for seconds, want := range map[float64]string{
-		0: "0 s", 0.04: "0.0 s", 0.44: "0.4 s", 9.94: "9.9 s", 9.96: "10 s", 59.6: "1 min 00 s", 61: "1 min 01 s", 3599.7: "1 h 00 min", 86_400: "24 h 00 min",
+		0: "0 s", 0.04: "0 s", 0.44: "0.4 s", 9.94: "9.9 s", 9.96: "10 s", 59.6: "1 min 00 s", 61: "1 min 01 s", 3599.7: "1 h 00 min", 86_400: "24 h 00 min",
 	} {
 		if got := span(seconds); got != want {
 			t.Errorf("%g s: %q, want %q", seconds, got, want)
