@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -38,11 +37,7 @@ sys.stdin.read()
 
 var errNoVenv = errors.New("there is no .venv at the root of the repository; the tests against moto need it (make python)")
 
-var (
-	server = sync.OnceValues(start)
-	// stdin keeps moto alive: what nothing refers to would be closed by the garbage collector.
-	stdin io.WriteCloser
-)
+var server = sync.OnceValues(start)
 
 // start gives moto's URL.
 func start() (string, error) {
@@ -55,7 +50,7 @@ func start() (string, error) {
 	cmd.Env = append(os.Environ(), "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	if stdin, err = cmd.StdinPipe(); err != nil {
+	if _, err := cmd.StdinPipe(); err != nil {
 		return "", err
 	}
 	stdout, err := cmd.StdoutPipe()
@@ -69,6 +64,8 @@ func start() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("moto did not start: %w, %w\n%s", err, cmd.Wait(), stderr.String())
 	}
+	// Waiting holds on to moto's standard input, which the garbage collector would close otherwise.
+	go func() { _ = cmd.Wait() }()
 	return strings.TrimSpace(line), nil
 }
 
