@@ -34,6 +34,7 @@ import (
 	"github.com/trainyard/trainyard/services/internal/boot"
 	"github.com/trainyard/trainyard/services/internal/testkit"
 	"github.com/trainyard/trainyard/services/localcloud"
+	"github.com/trainyard/trainyard/services/localcloud/fault"
 	localsagemaker "github.com/trainyard/trainyard/services/localcloud/sagemaker"
 	"github.com/trainyard/trainyard/services/training"
 	"github.com/trainyard/trainyard/services/training/preflight"
@@ -43,6 +44,8 @@ import (
 var (
 	cloud aws.Config
 	made  localcloud.Resources
+	// faults is what SageMaker and Logs fail with; a test that plans some clears them.
+	faults = new(fault.Injector)
 )
 
 const (
@@ -117,6 +120,7 @@ func runWithCloud(m *testing.M) (code int) {
 			FileSystems:       map[string]localsagemaker.FileSystem{"fs-00000001": {Type: "EFS", Dir: filepath.Join(dir, "efs")}},
 			MaxConcurrentJobs: 8,
 		},
+		Faults: faults,
 	}, localcloud.Deps{})
 	if err != nil {
 		panic(err)

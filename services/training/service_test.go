@@ -276,7 +276,7 @@ func sageMakerRefuses(t *testing.T, s *service) {
 	asked.DatasetVersion = "datasets/empty/versions/1"
 	job := s.wait(s.create(asked).GetName(), trainingv1.TrainingJob_FAILED)
 	f := job.GetFailure()
-	if f.GetReason() != errorsv1.ErrorReason_TRAINING_SERVICE_FAILED || !strings.Contains(f.GetMessage(), "ValidationException") ||
+	if f.GetReason() != errorsv1.ErrorReason_DATA_DOWNLOAD_FAILED || !strings.Contains(f.GetMessage(), "ValidationException") ||
 		!strings.Contains(f.GetMessage(), "empty-train.tfrecord") {
 		t.Errorf("failure %v", f)
 	}

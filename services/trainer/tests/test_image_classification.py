@@ -180,6 +180,60 @@ def test_what_cannot_train_says_what_to_mend(job, hyperparameters, mend):
         job.run()
 
 
+def test_additional_versions_are_mixed_in_by_their_numbers(job, capsys):
+    job.with_data(train=48)
+    names = ("spot", "cloud", "rows")
+    write_shards(job.channel("version-2"), "train", records(names, 150, 6))
+    write_shards(job.channel("version-10"), "train", records(("columns", "rows"), 60, 7))
+    job.with_base("base", CLASSES, 64)
+    given = {"labels_version-2": json.dumps(names), "labels_version-10": '["columns", "rows"]'}
+    job.configure(epochs="3", mix="0.2", **given)
+    evaluation = job.run()
+    printed = capsys.readouterr().out
+    assert "channel version-2: 50 of 150 examples are left out" in printed
+    assert "cloud" in printed
+    own, two, ten, base = evaluation["sources"]
+    channels = ["train", "version-2", "version-10", "base"]
+    assert [s["channel"] for s in evaluation["sources"]] == channels
+    assert [s["base"] for s in evaluation["sources"]] == [False, False, False, True]
+    # An epoch is (48 + 100 + 60) / (1 - 0.2) = 260 examples, in 17 batches of 16.
+    assert evaluation["steps"] == 3 * 17
+    drawn = 3 * 17 * 16
+    for source, share in ((own, 48 / 260), (two, 100 / 260), (ten, 60 / 260), (base, 0.2)):
+        assert source["times_drawn"] / drawn == pytest.approx(share, abs=0.06), source["channel"]
+    assert two["left_out_by_label"] == 50
+    assert two["left_out_labels"] == ["cloud"]
+    assert evaluation["train_examples"] == 48 + 100 + 60
+    assert "labels_version-2" not in evaluation["parameters"]
+
+
+def test_versions_without_names_and_names_without_versions_say_so(job):
+    job.with_data(train=6, validation=6).configure(**{"labels_version-2": '["rows"]'})
+    with pytest.raises(JobError, match="labels_version-2 is set, but the job has no channel"):
+        job.run()
+    write_shards(job.channel("version-2"), "train", records(CLASSES, 6, 1))
+    job.configure()
+    with pytest.raises(JobError, match="set the parameter labels_version-2"):
+        job.run()
+
+
+def test_a_job_goes_on_from_the_checkpoint_of_another_with_more_epochs(job, capsys):
+    job.with_data(train=48, validation=24).configure(epochs="1")
+    (job.base / "checkpoints").mkdir()
+    assert job.run()["epochs_run"] == 1
+    capsys.readouterr()
+    job.configure(epochs="2", patience="5")
+    evaluation = job.run()
+    assert "resuming after epoch 1, from the checkpoint of step 3" in capsys.readouterr().out
+    assert [epoch["epoch"] for epoch in evaluation["history"]] == [1, 2]
+    job.configure(epochs="2", batch_size="8")
+    with pytest.raises(JobError, match=r"another training \(batch_size is 8 here and 16 there\)"):
+        job.run()
+    job.configure(epochs="2", labels=json.dumps(["rows", "columns", "dot"]))
+    with pytest.raises(JobError, match=r"classes is .*dot.* here and .*spot.* there"):
+        job.run()
+
+
 def test_a_missing_validation_channel_is_named(job):
     write_shards(job.channel("train"), "train", records(CLASSES, 6, 1))
     job.configure()

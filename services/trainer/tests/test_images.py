@@ -70,6 +70,28 @@ def test_labels_join_by_name_and_strangers_are_counted(tmp_path):
     assert unknown == 20
 
 
+def test_a_version_counts_its_strangers_at_once(tmp_path):
+    names = ("spot", "cloud", "rows")
+    content = [*records(names, 299, 1), b"no Example", record(b"", 7)]
+    write_shards(tmp_path, "train", content)
+    source = images.open_version("version-2", tmp_path, names, CLASSES)
+    assert source.left_out == ("cloud",)
+    # 100 clouds and one label beyond the names; what doesn't parse is found out later.
+    assert (source.records, source.strangers, source.usable) == (301, 101, 200)
+    assert images.open_version("version-2", tmp_path, ("spot", "rows"), CLASSES).strangers == 0
+    with pytest.raises(JobError, match=r"additional dataset version-2 shares no class.*tree"):
+        images.open_version("version-2", tmp_path, ("tree",), CLASSES)
+
+
+def test_counting_strangers_names_a_corrupt_shard(tmp_path):
+    paths = write_shards(tmp_path, "train", records(("spot", "cloud"), 40, 1))
+    content = bytearray(paths[1].read_bytes())
+    content[len(content) // 2] ^= 1
+    paths[1].write_bytes(content)
+    with pytest.raises(JobError, match=f"shard {paths[1].name} of channel version-2 is corrupt"):
+        images.open_version("version-2", tmp_path, ("spot", "cloud"), CLASSES)
+
+
 def test_a_base_without_a_common_class_is_refused(tmp_path):
     write_shards(tmp_path, "train", records(CLASSES, 4, 1))
     with pytest.raises(JobError, match=r"no label names: put a file labels\.txt"):

@@ -63,3 +63,13 @@ def test_a_refusal_names_parameter_value_and_limit(name, text, mend):
 def test_an_unknown_name_is_refused():
     with pytest.raises(JobError, match=r"unknown parameter epoch: .*epochs"):
         parameters.read(PARAMETERS, {"epoch": "3"})
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "[]", '{"a": 1}', '{"a": "abc"}', '{"a": "' + "G" * 64 + '"}']
+)
+def test_digests_are_hex_by_name(text):
+    digests = parameters.Digests("manifests")
+    assert digests.read('{"a": "' + "0" * 64 + '"}') == {"a": "0" * 64}
+    with pytest.raises(JobError, match=r"parameter manifests is .* JSON object of SHA-256"):
+        digests.read(text)

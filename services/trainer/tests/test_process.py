@@ -54,7 +54,7 @@ def test_a_killed_job_goes_on_from_its_last_epoch(job, start):
     process = start(job)
     assert process.exit_code() == 0, process.text()
     again = process.text()[killed:]
-    resumed_after = int(re.search(r"going on after step (\d+)", again)[1])
+    resumed_after = int(re.search(r"resuming after epoch .* of step (\d+)", again)[1])
     assert resumed_after >= 2 * 6
     assert int(re.search(r" step=(\d+)", again)[1]) > resumed_after
     evaluation = job.evaluation()

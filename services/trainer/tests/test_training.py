@@ -62,7 +62,7 @@ def test_a_loss_that_is_no_number_ends_the_job():
         run(CountingTask({}), Plan(1, 4, 0), batches=iter([float("nan")]))
 
 
-def test_stopped_within_an_epoch_keeps_what_there_is(tmp_path):
+def test_stopped_within_an_epoch_keeps_what_there_is(tmp_path, capsys):
     stop = Stop()
     task = CountingTask({3: 0.7}, lambda step: step == 3 and stop._on_sigterm(15, None))
     outcome = run(task, Plan(2, 10, 0), tmp_path, stop)
@@ -70,6 +70,7 @@ def test_stopped_within_an_epoch_keeps_what_there_is(tmp_path):
     assert outcome.evaluation.loss == 0.7
     resumed = CountingTask({10: 0.5, 20: 0.4})
     assert run(resumed, Plan(2, 10, 0), tmp_path).progress.step == 20
+    assert "resuming after epoch 0 and 3 of 10 steps of the next" in capsys.readouterr().out
     assert resumed.weight == 20
 
 
@@ -105,16 +106,53 @@ def test_a_finished_training_that_comes_again_only_hands_over(tmp_path):
     assert task.weight == 4
 
 
-@pytest.mark.parametrize("damage", ["other job", "cut", "garbage"])
-def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, damage, capsys):
+@pytest.mark.parametrize("damage", ["cut", "garbage"])
+def test_a_checkpoint_that_cannot_be_read_is_not_used(tmp_path, damage, capsys):
     run(CountingTask({1: 1.0}), Plan(1, 1, 0), tmp_path)
     [path] = tmp_path.iterdir()
-    fingerprint = {"job": 1}
-    if damage == "other job":
-        fingerprint = {"job": 2}
-    elif damage == "cut":
-        path.write_bytes(path.read_bytes()[:-30])
-    else:
-        path.write_bytes(b"garbage")
-    assert Checkpoints(tmp_path, fingerprint).restore() is None
+    path.write_bytes(path.read_bytes()[:-30] if damage == "cut" else b"garbage")
+    assert Checkpoints(tmp_path, {"job": 1}).restore() is None
     assert "starting from the beginning" in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    mine = {"classes": ("a", "b"), "batch_size": 16, "seed": 1, "mix": 0.5}
+    Checkpoints(tmp_path, mine).save({}, {})
+    assert Checkpoints(tmp_path, mine).restore() is not None
+    other = {"classes": ("a", "c"), "batch_size": 32, "seed": 1}
+    with pytest.raises(JobError) as refused:
+        Checkpoints(tmp_path, other).restore()
+    text = str(refused.value)
+    assert 'classes is ["a", "c"] here and ["a", "b"] there' in text
+    assert "batch_size is 32 here and 16 there" in text
+    assert "mix is not set here and 0.5 there" in text
+    assert "seed" not in text
+    assert "empty checkpoint location" in text
+
+
+def test_more_epochs_go_on_after_the_last_one(tmp_path, capsys):
+    losses = {2: 3.0, 4: 2.0, 6: 1.0, 8: 0.5}
+    run(CountingTask(losses), Plan(2, 2, 0), tmp_path)
+    capsys.readouterr()
+    outcome = run(CountingTask(losses), Plan(4, 2, 0), tmp_path)
+    printed = capsys.readouterr().out
+    assert "resuming after epoch 2, from the checkpoint of step 4" in printed
+    assert [epoch["epoch"] for epoch in outcome.progress.history] == [1, 2, 3, 4]
+    assert "[metric] epoch=3 step=5" in printed
+    assert "epoch=2 " not in printed
+    assert outcome.progress.best_epoch == 4
+
+
+def test_fewer_epochs_than_are_done_only_hand_over(tmp_path, capsys):
+    run(CountingTask({1: 3.0, 2: 1.0, 3: 2.0}), Plan(3, 1, 0), tmp_path)
+    outcome = run(CountingTask({}), Plan(2, 1, 0), tmp_path, batches=iter(()))
+    assert outcome.evaluation.loss == 1.0
+    assert "all 2 epochs are done already" in capsys.readouterr().out
+
+
+def test_a_greater_patience_undoes_an_early_stop(tmp_path):
+    losses = {1: 1.0, 2: 2.0, 3: 2.0, 4: 0.5}
+    assert run(CountingTask(losses), Plan(4, 1, 1), tmp_path).progress.stopped_early
+    outcome = run(CountingTask(losses), Plan(4, 1, 3), tmp_path)
+    assert outcome.progress.step == 4
+    assert not outcome.progress.stopped_early

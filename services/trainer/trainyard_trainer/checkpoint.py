@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from trainyard_trainer.container import JobError
+
 _FILE = "checkpoint.npz"
 _STATE = "state"
 
@@ -47,7 +49,10 @@ class Checkpoints:
         temporary.replace(self._folder / _FILE)
 
     def restore(self) -> tuple[Arrays, dict[str, Any]] | None:
-        """The last checkpoint, or None when there is none that fits this job."""
+        """The last checkpoint, or None when there is none, or none that can be read.
+
+        Raises JobError when it is of another training.
+        """
         if self._folder is None:
             return None
         with contextlib.suppress(FileNotFoundError):
@@ -62,8 +67,28 @@ class Checkpoints:
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 print(f"the checkpoint can't be read ({error}): starting from the beginning")
                 return None
-            if header["fingerprint"] != self._fingerprint:
-                print("the checkpoint is of another job: starting from the beginning")
-                return None
+            self._check_fits(header["fingerprint"])
             return arrays, header["state"]
         return None
+
+    def _check_fits(self, other: dict[str, Any]) -> None:
+        """A job that was to go on must not begin anew unasked, for that is paid for twice."""
+        mine = self._fingerprint
+        names = [n for n in {**mine, **other} if mine.get(n) != other.get(n)]
+        if not names:
+            return
+        listed = "; ".join(
+            f"{name} is {_shown(mine.get(name))} here and {_shown(other.get(name))} there"
+            for name in names[:5]
+        )
+        raise JobError(
+            f"the checkpoint in {self._folder} is of another training ({listed}): "
+            "make the job as it was, or give it an empty checkpoint location to begin anew"
+        )
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not set"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:79] + "…"

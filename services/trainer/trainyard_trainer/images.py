@@ -73,6 +73,13 @@ class Source:
     left_out: tuple[str, ...] = ()
     """Names of this channel's classes that the model doesn't know."""
     features: Features = USUAL
+    strangers: int = 0
+    """Records of those classes, as far as they were counted beforehand."""
+
+    @property
+    def usable(self) -> int:
+        """Records that can be trained on, if all of them decode."""
+        return self.records - self.strangers
 
 
 class Rows(NamedTuple):
@@ -113,15 +120,58 @@ def open_base(channel: str, folder: Path, labels: Sequence[str]) -> Source:
             f"base dataset {channel} has no label names: put a file labels.txt with one name a "
             "line, in the order of its labels, beside its shards"
         )
+    return _joined("base dataset", channel, folder, names, labels)
+
+
+def open_version(
+    channel: str,
+    folder: Path,
+    names: Sequence[str],
+    labels: Sequence[str],
+    features: Features = USUAL,
+) -> Source:
+    """Opens another version or dataset of the user's, whose labels are joined to the model's.
+
+    Its examples of other classes are counted at once: its share of the training is by what is left.
+    """
+    source = _joined("additional dataset", channel, folder, names, labels)
+    source = replace(source, features=features)
+    return replace(source, strangers=_count_strangers(source)) if source.left_out else source
+
+
+def _joined(
+    kind: str, channel: str, folder: Path, names: Sequence[str], labels: Sequence[str]
+) -> Source:
     found = shards.find(channel, folder, prefer="train")
     source = _source(channel, found, _join(names, labels), names)
     if all(label < 0 for label in source.join):
         raise JobError(
-            f"base dataset {channel} shares no class with your dataset: its classes are "
+            f"{kind} {channel} shares no class with your dataset: its classes are "
             f"{_listed(names)}, yours are {_listed(labels)}. Rename your class folders to match, "
-            "or train without this base dataset"
+            f"or train without this {kind}"
         )
     return source
+
+
+def _count_strangers(source: Source) -> int:
+    """Records of classes the model doesn't have: exact, or for many records by the first ones."""
+    join = tf.constant((*source.join, _UNKNOWN), tf.int64)
+    classes = len(source.join)
+
+    def unknown(record: tf.Tensor) -> tf.Tensor:
+        _, label = source.features.parse(record)
+        label = tf.where((label >= 0) & (label < classes), label, classes)
+        return tf.cast(tf.gather(join, label) < 0, tf.int64)
+
+    looked_at = min(source.records, shards.COUNT_LIMIT)
+    records = tf.data.TFRecordDataset(_paths(source)).take(looked_at)
+    # Records that can't be parsed are passed over, a corrupt shard is not: see above.
+    flags = records.batch(_CHUNK).flat_map(
+        lambda batch: tf.data.Dataset.from_tensor_slices(batch).map(unknown).ignore_errors()
+    )
+    with shards.naming_the_broken({source.channel: source.shards}):
+        strangers = int(flags.reduce(tf.zeros([], tf.int64), lambda total, flag: total + flag))
+    return round(strangers * source.records / looked_at)
 
 
 def open_measured(folder: Path, pattern: str, labels: Sequence[str]) -> Source:

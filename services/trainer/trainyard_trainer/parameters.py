@@ -6,6 +6,7 @@ because the trainer also runs in jobs that were not made by it.
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +127,28 @@ class Names:
         return tuple(value)
 
 
-Parameter = Whole | Number | Switch | Choice | Text | Names
+@dataclass(frozen=True)
+class Digests:
+    """A JSON object of SHA-256 digests in hex by name; None when it isn't given."""
+
+    name: str
+    default: None = None
+
+    def read(self, text: str) -> dict[str, str]:
+        limit = 'a JSON object of SHA-256 digests in hex, like {"digits": "9f86d0…"}'
+        try:
+            value = json.loads(text)
+        except ValueError:
+            raise _refusal(self.name, text, limit) from None
+        if not isinstance(value, dict) or not all(
+            isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest)
+            for digest in value.values()
+        ):
+            raise _refusal(self.name, text, limit)
+        return value
+
+
+Parameter = Whole | Number | Switch | Choice | Text | Names | Digests
 
 
 def read(parameters: Iterable[Parameter], given: Mapping[str, str]) -> dict[str, Any]:

@@ -208,7 +208,16 @@ class Loop:
         self._best_weights = arrays.get("best", [])
         self._best = Tally.from_json(state["best"]) if state["best"] else None
         self.progress = Progress(**state["progress"])
-        print(f"going on after step {self.progress.step}, from the checkpoint", flush=True)
+        progress, plan = self.progress, self._plan
+        if progress.stopped_early and (not plan.patience or progress.waited < plan.patience):
+            progress.stopped_early = False  # The patience is greater now.
+        epoch, within = divmod(progress.step, plan.steps_per_epoch)
+        where = f"epoch {epoch}"
+        if within:
+            where += f" and {within} of {plan.steps_per_epoch} steps of the next"
+        print(f"resuming after {where}, from the checkpoint of step {progress.step}", flush=True)
+        if progress.step >= plan.steps:
+            print(f"all {plan.epochs} epochs are done already: only handing the model over")
 
 
 class _Window:

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -256,59 +255,4 @@ func shorten(text string) string {
 		return string(runes[:79]) + "…"
 	}
 	return text
-}
-
-// Reader reads metrics from log lines by a recipe's definitions. It is safe for concurrent use.
-type Reader struct {
-	names       []string
-	expressions []*regexp.Regexp
-	epochMetric string
-}
-
-// Reader compiles the recipe's metric definitions.
-func (r *Recipe) Reader() (*Reader, error) {
-	reader := &Reader{epochMetric: r.EpochMetric}
-	for _, m := range r.Metrics {
-		expression, err := regexp.Compile(m.Regex)
-		if err != nil {
-			return nil, fmt.Errorf("recipe %s: metric %s: %w", r.ID, m.Name, err)
-		}
-		if expression.NumSubexp() < 1 {
-			return nil, fmt.Errorf("recipe %s: metric %s: the expression needs a group around the value", r.ID, m.Name)
-		}
-		reader.names = append(reader.names, m.Name)
-		reader.expressions = append(reader.expressions, expression)
-	}
-	return reader, nil
-}
-
-// Point is a metric's value in a log line.
-type Point struct {
-	Name  string
-	Value float64
-	Epoch float64
-}
-
-// Read gives the metrics of a line, in the recipe's order. epoch is the epoch of the line before; it is kept for lines that
-// tell none, and the line's epoch is returned.
-func (r *Reader) Read(line string, epoch float64) ([]Point, float64) {
-	var points []Point
-	for i, expression := range r.expressions {
-		match := expression.FindStringSubmatch(line)
-		if match == nil {
-			continue
-		}
-		value, err := strconv.ParseFloat(match[1], 64)
-		if err != nil || math.IsInf(value, 0) || math.IsNaN(value) {
-			continue
-		}
-		if r.names[i] == r.epochMetric {
-			epoch = value
-		}
-		points = append(points, Point{Name: r.names[i], Value: value})
-	}
-	for i := range points {
-		points[i].Epoch = epoch
-	}
-	return points, epoch
 }

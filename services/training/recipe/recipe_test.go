@@ -116,10 +116,10 @@ func TestReaderReadsTheTrainersLines(t *testing.T) {
 	}{
 		"training": {
 			"[metric] epoch=1 step=7 train:loss=0.6931 train:accuracy=0.5 progress:epoch=0.35", 0,
-			[]recipe.Point{{"train:loss", 0.6931, 0.35}, {"train:accuracy", 0.5, 0.35}, {"progress:epoch", 0.35, 0.35}},
+			[]recipe.Point{{"train:loss", 0.6931, 0.35, 7}, {"train:accuracy", 0.5, 0.35, 7}, {"progress:epoch", 0.35, 0.35, 7}},
 		},
-		"exponent": {"[metric] epoch=2 step=8 train:loss=1.5e-05 progress:epoch=2", 1.9, []recipe.Point{{"train:loss", 1.5e-5, 2}, {"progress:epoch", 2, 2}}},
-		"no epoch": {"[metric] validation:loss=0.25", 3, []recipe.Point{{"validation:loss", 0.25, 3}}},
+		"exponent": {"[metric] epoch=2 step=8 train:loss=1.5e-05 progress:epoch=2", 1.9, []recipe.Point{{"train:loss", 1.5e-5, 2, 8}, {"progress:epoch", 2, 2, 8}}},
+		"no epoch": {"[metric] validation:loss=0.25", 3, []recipe.Point{{"validation:loss", 0.25, 3, 0}}},
 		"chatter":  {"epoch 1 of 3: training loss 0.5, accuracy 0.8", 1, nil},
 		"no value": {"[metric] train:loss=nan train:accuracy=-", 1, nil},
 		"too big":  {"[metric] train:loss=1e999", 1, nil},
@@ -131,6 +131,33 @@ func TestReaderReadsTheTrainersLines(t *testing.T) {
 				t.Fatalf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestReaderOfOnesOwnMetrics(t *testing.T) {
+	reader, err := recipe.NewReader([]recipe.Metric{{Name: "loss", Regex: `loss: ([0-9.]+)`}, {Name: "acc", Regex: `acc: ([0-9.]+)`}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		line string
+		want []recipe.Point
+	}{
+		"epoch and step of the line": {"Epoch 3, step: 120, loss: 0.5", []recipe.Point{{"loss", 0.5, 3, 120}}},
+		"global step":                {"global_step=7 loss: 0.5 acc: 0.25", []recipe.Point{{"loss", 0.5, 1, 7}, {"acc", 0.25, 1, 7}}},
+		"a word that ends alike":     {"footstep=7 loss: 0.5", []recipe.Point{{"loss", 0.5, 1, 0}}},
+		"too many steps":             {"step=99999999999999999999 loss: 0.5", []recipe.Point{{"loss", 0.5, 1, 0}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, _ := reader.Read(test.line, 1); !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+	for _, regex := range []string{"(", "loss"} {
+		if _, err := recipe.NewReader([]recipe.Metric{{Name: "loss", Regex: regex}}, ""); err == nil {
+			t.Errorf("%q was taken", regex)
+		}
 	}
 }
 

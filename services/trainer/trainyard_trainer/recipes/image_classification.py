@@ -1,14 +1,18 @@
 """Image classification: a convolutional network sized to the images.
 
 It trains on the channel ``train`` together with every base dataset channel, and is measured on the
-channel ``validation``, which it never trains on. What an epoch is: each batch takes the share
-``mix`` from the base datasets and the rest from the user's own examples, and an epoch is as long as
-it takes to go once through the user's. So 4,800 examples and mix 0.5 make an epoch of 9,600, and
-three epochs use 14,400 examples of the base. The base isn't started over with each epoch: it is
-gone through to its end before an example comes a second time.
+channel ``validation``, which it never trains on. Channels ``version-2``, ``version-3`` and so on
+are more examples of the user's own, joined by the names of their classes.
+
+What an epoch is: each batch takes the share ``mix`` from the base datasets and the rest from the
+user's own examples, among them by their numbers, and an epoch is as long as it takes to go once
+through the user's. So 4,800 examples and mix 0.5 make an epoch of 9,600, and three epochs use
+14,400 examples of the base. The base isn't started over with each epoch: it is gone through to its
+end before an example comes a second time.
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,6 +46,13 @@ PARAMETERS = (
     Whole("seed", 42, 0, 2**31 - 1),
 )
 
+_MAY_CHANGE = ("labels", "image_size", "channels", "epochs", "patience")
+"""Parameters that a resumed job need not share with the job before: the last two say only how long
+to train, and what the others come to is compared."""
+
+_VERSION = re.compile(r"version-\d+")
+"""The channel of another version or dataset of the user's."""
+
 _CHANNELS = {"auto": 0, "grey": 1, "rgb": 3}
 _SMALL_SIDE = 48
 _WIDTH, _MAX_WIDTH, _TOP_WIDTH = 24, 256, 128
@@ -65,7 +76,7 @@ def train(job: Job) -> None:
 
 @dataclass(frozen=True)
 class _Data:
-    """The job's data. The user's own train source comes first in the mix, unless mix is 1."""
+    """The job's data. The user's own sources come first in the mix, unless mix is 1."""
 
     labels: tuple[str, ...]
     mix: tuple[Source, ...]
@@ -74,7 +85,8 @@ class _Data:
     epoch_examples: int
 
     def own(self, position: int) -> bool:
-        return self.mix[position].channel == "train"
+        channel = self.mix[position].channel
+        return channel == "train" or bool(_VERSION.fullmatch(channel))
 
 
 def _open_data(job: Job) -> _Data:
@@ -88,22 +100,56 @@ def _open_data(job: Job) -> _Data:
         raise JobError(f"the dataset has the class {labels[0]} only: it takes two to tell apart")
     train_source = images.open_source("train", channels["train"], labels, features)
     validation = images.open_source("validation", channels["validation"], labels, features)
+    own = [train_source, *_open_versions(job, channels, labels, features)]
     mix = job.parameters["mix"]
-    names = [name for name in channels if name not in ("train", "validation", "labels")]
+    names = [
+        name
+        for name in channels
+        if name not in ("train", "validation", "labels") and not _VERSION.fullmatch(name)
+    ]
     bases = [images.open_base(name, channels[name], labels) for name in names] if mix else []
     if names and not mix:
         print("mix is 0: the base datasets " + ", ".join(names) + " are not used")
     for base in bases:
         if base.left_out:
             print(f"base dataset {base.channel}: {len(base.left_out)} classes are not yours")
-    if not bases:
-        return _Data(labels, (train_source,), (1.0,), validation, train_source.records)
-    base_records = sum(base.records for base in bases)
-    weights = tuple(mix * base.records / base_records for base in bases)
-    if mix == 1:
-        return _Data(labels, tuple(bases), weights, validation, base_records)
-    epoch_examples = math.ceil(train_source.records / (1 - mix))
-    return _Data(labels, (train_source, *bases), (1 - mix, *weights), validation, epoch_examples)
+    share = mix if bases else 0.0
+    own_examples = sum(source.usable for source in own)
+    base_examples = sum(base.records for base in bases)
+    base_weights = [share * base.records / base_examples for base in bases]
+    if share == 1:
+        return _Data(labels, tuple(bases), tuple(base_weights), validation, base_examples)
+    own_weights = [(1 - share) * source.usable / own_examples for source in own]
+    return _Data(
+        labels,
+        (*own, *bases),
+        (*own_weights, *base_weights),
+        validation,
+        math.ceil(own_examples / (1 - share)),
+    )
+
+
+def _open_versions(
+    job: Job, channels: dict[str, Path], labels: tuple[str, ...], features: Features
+) -> list[Source]:
+    given = job.version_labels
+    for name in sorted(given.keys() - channels.keys()):
+        raise JobError(f"labels_{name} is set, but the job has no channel {name}: add the channel")
+    sources = []
+    for name in sorted(filter(_VERSION.fullmatch, channels), key=lambda n: int(n.split("-")[1])):
+        names = given.get(name) or shards.read_labels(channels[name], features.label)
+        if not names:
+            raise JobError(
+                f"the class names of channel {name} are missing: set the parameter labels_{name}"
+            )
+        source = images.open_version(name, channels[name], names, labels, features)
+        if source.left_out:
+            print(
+                f"channel {name}: {source.strangers} of {source.records} examples are left out, "
+                "of classes that are not in your dataset: " + ", ".join(source.left_out[:20])
+            )
+        sources.append(source)
+    return sources
 
 
 def _labels_in(channels: dict[str, Path], feature: str) -> tuple[str, ...]:
@@ -134,11 +180,11 @@ def _train(job: Job, data: _Data) -> Outcome | None:
     )
     fingerprint = {
         "recipe": job.recipe,
-        "parameters": parameters,
-        "labels": data.labels,
-        "shape": vars(shape),
+        **{name: value for name, value in parameters.items() if name not in _MAY_CHANGE},
+        "classes": data.labels,
+        "input": [shape.side, shape.side, shape.channels],
         "weights": [list(weight.shape) for weight in task.model.weights],
-        "records": {source.channel: source.records for source in data.mix},
+        **{f"examples of {s.channel}": s.records for s in (*data.mix, data.validation)},
     }
     loop = Loop(task, plan, Checkpoints(job.container.checkpoints(), fingerprint), job.stop)
     task.drawn = loop.progress.drawn = loop.progress.drawn or task.drawn
@@ -184,7 +230,7 @@ class _Task:
             self.drawn[position] += int(of_source.sum())
             self.unreadable[position] += int(batch.unreadable.numpy()[of_source].sum())
             self.unknown[position] += int(batch.unknown.numpy()[of_source].sum())
-            if self.unknown[position] and self._data.own(position):
+            if self.unknown[position] and self._data.mix[position].channel == "train":
                 raise JobError(
                     f"channel train has labels beyond its {len(self._data.labels)} class names: "
                     "the parameter labels must name every class, in the order of the labels"

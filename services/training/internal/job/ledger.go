@@ -163,6 +163,13 @@ func (j *Job) warmPool(now time.Time) int64 {
 	return max(j.WarmPoolSeconds, kept)
 }
 
+// CloseWarmPool ends a warm pool of whose end SageMaker doesn't tell: it lasted no longer than it was to be kept.
+func (j *Job) CloseWarmPool(now time.Time) {
+	if j.HasWarmPool() {
+		j.WarmPoolSeconds, j.WarmPoolStatus = j.warmPool(now), "Terminated"
+	}
+}
+
 // account writes down what the job has used of its project's quotas.
 func (j *Job) account(now time.Time) {
 	l := j.Ledger(now)

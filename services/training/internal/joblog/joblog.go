@@ -1,15 +1,15 @@
-// Package joblog reads the logs of training jobs from CloudWatch Logs.
+// Package joblog reads the logs of training jobs from CloudWatch Logs: the streams of a job's machines as one log, by time.
 //
-// A place in a log is a Cursor of our own, made of a stream, a time and a count, and not one of CloudWatch's tokens: those
-// expire after 24 hours, and a reader may come back later.
+// A place in a log is a Cursor of our own, made of a time and a count in each stream, and not CloudWatch's tokens: those expire after 24 hours, and a
+// reader may come back later.
 package joblog
 
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -25,7 +25,7 @@ const Group = "/aws/sagemaker/TrainingJobs"
 // maxEvents is CloudWatch's limit of one GetLogEvents.
 const maxEvents = 10_000
 
-// maxCalls bounds the calls of one Read: CloudWatch may give empty pages with more behind them.
+// maxCalls bounds the calls of one Read, or twice the number of streams if that is more: CloudWatch may give empty pages with more behind them.
 const maxCalls = 50
 
 // Client is what is used of CloudWatch Logs.
@@ -41,34 +41,6 @@ type Line struct {
 	Stream  string
 }
 
-// Cursor is a place in a job's log: behind Count events of the millisecond Time of Stream. The zero Cursor is the beginning.
-type Cursor struct {
-	Stream string `json:"s,omitempty"`
-	Time   int64  `json:"t,omitempty"`
-	Count  int    `json:"c,omitempty"`
-}
-
-// Encode writes the cursor as text.
-func (c Cursor) Encode() string {
-	text, _ := json.Marshal(c) // Texts and numbers always marshal.
-	return string(text)
-}
-
-// Decode reads a cursor's text; empty text is the beginning.
-func Decode(text string) (Cursor, error) {
-	var c Cursor
-	if text == "" {
-		return c, nil
-	}
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
-		return c, fmt.Errorf("log cursor: %w", err)
-	}
-	if c.Time < 0 || c.Count < 0 {
-		return c, errors.New("log cursor: negative")
-	}
-	return c, nil
-}
-
 // Page is a part of a log.
 type Page struct {
 	Lines []Line
@@ -78,88 +50,106 @@ type Page struct {
 	AtEnd bool
 }
 
-// Read gives lines of a job behind a cursor, up to a number of lines and, but for the first line, of bytes; the streams
-// one after the other in the order of their starts. A job that has logged nothing yet has an empty log.
+// Read gives lines of a job behind a cursor, by time over all of its machines, up to a number of lines and, but for the first line, of bytes. A line
+// that CloudWatch gets later than others of its time comes after them. A job that has logged nothing yet has an empty log.
 func Read(ctx context.Context, client Client, job string, from Cursor, maxLines, maxBytes int) (Page, error) {
-	page := Page{Next: from}
-	room := &room{lines: maxLines, bytes: maxBytes, calls: maxCalls}
-	streams, err := streamNames(ctx, client, job)
+	page := Page{Next: from, AtEnd: true}
+	names, err := streamNames(ctx, client, job)
 	if err != nil {
 		return page, err
 	}
-	first := 0
-	if from.Stream != "" {
-		if first = slices.Index(streams, from.Stream); first < 0 {
-			page.AtEnd = true // The stream's retention has ended.
-			return page, nil
-		}
-	}
-	for _, stream := range streams[first:] {
-		if page.Next.Stream != stream {
-			page.Next = Cursor{Stream: stream}
-		}
-		atEnd, err := page.readStream(ctx, client, room)
-		if err != nil || !atEnd {
+	calls := max(maxCalls, 2*len(names))
+	var lines []located
+	horizon := int64(math.MaxInt64) // Behind it a stream may have lines that were not fetched.
+	for _, name := range names {
+		s, err := fetch(ctx, client, from.in(name), maxLines, &calls)
+		if err != nil {
 			return page, err
 		}
+		if !s.atEnd {
+			page.AtEnd = false
+			horizon = min(horizon, s.last)
+		}
+		lines = append(lines, s.lines...)
 	}
-	page.AtEnd = true
+	slices.SortStableFunc(lines, func(a, b located) int { return cmp.Compare(a.at.Time, b.at.Time) })
+	places := from.keep(names)
+	for _, line := range lines {
+		full := len(page.Lines) == maxLines || len(page.Lines) > 0 && maxBytes < len(line.Message)
+		if full || line.at.Time > horizon && len(page.Lines) > 0 { // One at least, so that it goes on.
+			page.AtEnd = false
+			break
+		}
+		maxBytes -= len(line.Message)
+		places[line.at.Stream] = line.at
+		page.Lines = append(page.Lines, line.Line)
+	}
+	page.Next = cursorOf(places)
 	return page, nil
 }
 
-// room is what is left of a Read's bounds.
-type room struct{ lines, bytes, calls int }
+// located is a line with the place behind it.
+type located struct {
+	Line
+	at Place
+}
 
-// readStream reads on in the stream of p.Next and tells whether it came to its end.
-func (p *Page) readStream(ctx context.Context, client Client, left *room) (atEnd bool, err error) {
+// fetched is the next lines of a stream.
+type fetched struct {
+	lines []located
+	atEnd bool
+	last  int64 // The time up to which all lines are here.
+}
+
+// fetch reads on in a stream, in one call or, where CloudWatch gives empty pages with more behind them, in several.
+func fetch(ctx context.Context, client Client, place Place, maxLines int, calls *int) (fetched, error) {
 	input := &cloudwatchlogs.GetLogEventsInput{
 		LogGroupName:  aws.String(Group),
-		LogStreamName: aws.String(p.Next.Stream),
+		LogStreamName: aws.String(place.Stream),
 		StartFromHead: aws.Bool(true),
+		Limit:         aws.Int32(int32(min(maxLines+place.Count, maxEvents))), //nolint:gosec // At most maxEvents.
 	}
-	skip := p.Next.Count // Events of the cursor's own millisecond that have been read.
-	if p.Next.Time > 0 {
-		input.StartTime = aws.Int64(p.Next.Time)
+	skip := place.Count // Events of the place's own millisecond that have been read.
+	if place.Time > 0 {
+		input.StartTime = aws.Int64(place.Time)
 	}
-	for {
-		if left.lines == 0 || left.calls == 0 {
-			return false, nil
-		}
-		left.calls--
-		input.Limit = aws.Int32(int32(min(left.lines+skip, maxEvents))) //nolint:gosec // At most maxEvents.
+	got := fetched{last: place.Time}
+	for *calls > 0 {
+		*calls--
 		output, err := client.GetLogEvents(ctx, input)
 		if notFound(err) {
-			return true, nil
+			got.atEnd = true
+			return got, nil
 		}
 		if err != nil {
-			return false, failed(fmt.Errorf("read log stream %s: %w", p.Next.Stream, err))
+			return got, failed(fmt.Errorf("read log stream %s: %w", place.Stream, err))
 		}
 		for _, event := range output.Events {
 			at := aws.ToInt64(event.Timestamp)
-			if skip > 0 && at == p.Next.Time {
+			got.last = at
+			if skip > 0 && at == place.Time {
 				skip--
 				continue
 			}
 			skip = 0
-			message := aws.ToString(event.Message)
-			if left.lines == 0 || len(p.Lines) > 0 && left.bytes < len(message) {
-				return false, nil
-			}
-			left.lines--
-			left.bytes -= len(message)
-			if at == p.Next.Time {
-				p.Next.Count++
+			if at == place.Time {
+				place.Count++
 			} else {
-				p.Next.Time, p.Next.Count = at, 1
+				place.Time, place.Count = at, 1
 			}
-			p.Lines = append(p.Lines, Line{Time: time.UnixMilli(at), Message: message, Stream: p.Next.Stream})
+			got.lines = append(got.lines, located{Line{Time: time.UnixMilli(at), Message: aws.ToString(event.Message), Stream: place.Stream}, place})
 		}
 		// At the end of a stream CloudWatch gives the token back that it was given.
 		if next := aws.ToString(output.NextForwardToken); next == "" || next == aws.ToString(input.NextToken) {
-			return true, nil
+			got.atEnd = true
+			return got, nil
+		}
+		if len(got.lines) >= maxLines {
+			return got, nil
 		}
 		input.NextToken = output.NextForwardToken
 	}
+	return got, nil
 }
 
 // streamNames gives the streams of a job in the order of their starts.

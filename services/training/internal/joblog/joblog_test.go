@@ -75,6 +75,46 @@ func TestReadGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+// Machines of one job log at the same time: no line of the first is missed because those of the second have been read, and all come by time.
+func TestMachinesMakeOneLog(t *testing.T) {
+	for _, lines := range []int{1, 3, 1000} {
+		t.Run(fmt.Sprint(lines, " at a time"), func(t *testing.T) {
+			cloud, client := open(t)
+			var cursor joblog.Cursor
+			var got, want []string
+			for round := range int64(3) {
+				for machine := range int64(3) {
+					var events []logs.Event
+					for line := range int64(4) {
+						events = append(events, logs.Event{Timestamp: 1000*(round+1) + 10*line + machine, Message: fmt.Sprintf("%d.%d.%d", round, line, machine)})
+					}
+					if err := cloud.Append(t.Context(), joblog.Group, fmt.Sprintf("%s/algo-%d-1", job, machine+1), events); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for line := range 4 {
+					for machine := range 3 {
+						want = append(want, fmt.Sprintf("%d.%d.%d", round, line, machine))
+					}
+				}
+				for atEnd := false; !atEnd; {
+					page, err := joblog.Read(t.Context(), client, job, cursor, lines, math.MaxInt)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, line := range page.Lines {
+						got = append(got, line.Message)
+					}
+					cursor, atEnd = page.Next, page.AtEnd
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("\n got %q\nwant %q", got, want)
+			}
+		})
+	}
+}
+
 func TestReadKeepsToBytes(t *testing.T) {
 	cloud, client := open(t)
 	events := []logs.Event{{Timestamp: 1, Message: "0123456789"}, {Timestamp: 2, Message: "0123456789"}, {Timestamp: 2, Message: "01"}}
@@ -82,7 +122,7 @@ func TestReadKeepsToBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pages []int
-	for cursor, atEnd := (joblog.Cursor{}), false; !atEnd; {
+	for cursor, atEnd := joblog.Cursor(nil), false; !atEnd; {
 		page, err := joblog.Read(t.Context(), client, job, cursor, 100, 12)
 		if err != nil {
 			t.Fatal(err)
@@ -110,14 +150,14 @@ func TestCloudWatchThatIsAwayIsSaidSo(t *testing.T) {
 
 func TestLostStreamEndsTheLog(t *testing.T) {
 	_, client := open(t)
-	page, err := joblog.Read(t.Context(), client, job, joblog.Cursor{Stream: "gone", Time: 5, Count: 1}, 10, 100)
+	page, err := joblog.Read(t.Context(), client, job, joblog.Cursor{{Stream: "gone", Time: 5, Count: 1}}, 10, 100)
 	if err != nil || !page.AtEnd || len(page.Lines) != 0 {
 		t.Fatalf("got %v, %v", page, err)
 	}
 }
 
 func TestDecodeRefusesWhatItDidNotWrite(t *testing.T) {
-	for _, text := range []string{"x", "[]", `{"t":"1"}`, `{"t":-1}`, `{"c":-1}`, "{}{}"} {
+	for _, text := range []string{"x", "{}", `[{"t":1}]`, `[{"s":"a","t":"1"}]`, `[{"s":"a","t":-1}]`, `[{"s":"a","c":-1}]`, "[][]"} {
 		if _, err := joblog.Decode(text); err == nil {
 			t.Errorf("%s was read", text)
 		}

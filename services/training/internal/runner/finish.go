@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	"github.com/trainyard/trainyard/services/internal/store"
 	"github.com/trainyard/trainyard/services/training/internal/artifact"
+	"github.com/trainyard/trainyard/services/training/internal/failure"
 	"github.com/trainyard/trainyard/services/training/internal/job"
 )
 
@@ -35,8 +35,7 @@ var errNoArtifact = errors.New("the job left no model")
 // finish gives a job that SageMaker has ended its last state, and registers its model.
 func (r *Runner) finish(ctx context.Context, j *job.Job, d *sagemaker.DescribeTrainingJobOutput) error {
 	if d.TrainingJobStatus == types.TrainingJobStatusFailed {
-		j.State, j.Failure = job.Failed, failureOf(aws.ToString(d.FailureReason))
-		return r.deps.Jobs.Save(ctx, j, job.Change{Event: job.EventState})
+		return r.failWith(ctx, j, failure.Of(aws.ToString(d.FailureReason)))
 	}
 	completed := d.TrainingJobStatus == types.TrainingJobStatusCompleted
 	model, err := r.model(ctx, j, d.ModelArtifacts)
@@ -61,13 +60,37 @@ func (r *Runner) finish(ctx context.Context, j *job.Job, d *sagemaker.DescribeTr
 		return r.fail(ctx, j, errorsv1.ErrorReason_TRAINING_SERVICE_FAILED,
 			"The model was trained but S3 doesn't give it: the operator finds the cause in the log.")
 	}
+	if d.SecondaryStatus == types.SecondaryStatusMaxWaitTimeExceeded && model == nil {
+		return r.failWith(ctx, j, failure.Of(string(d.SecondaryStatus)))
+	}
 	j.State = job.Stopped
 	if completed {
 		j.State = job.Succeeded
+		keepWarmPool(j, d)
 	}
+	noteLimit(j, d.SecondaryStatus)
 	j.HasModel = model != nil
 	return r.deps.Jobs.Save(ctx, j, job.Change{Event: job.EventState, Model: model})
 }
+
+// noteLimit tells of a job that its user did not stop why it is STOPPED.
+func noteLimit(j *job.Job, status types.SecondaryStatus) {
+	var limit string
+	switch status {
+	case types.SecondaryStatusMaxRuntimeExceeded:
+		limit = fmt.Sprintf("max_runtime_seconds (%d): training takes longer. Raise it, train fewer epochs, or use a faster instance type", j.Resources.MaxRuntimeSeconds)
+	case types.SecondaryStatusMaxWaitTimeExceeded:
+		limit = fmt.Sprintf("max_wait_seconds (%d), which training and waiting for spot instances took together. Raise it, or do without spot", j.Resources.MaxWaitSeconds)
+	default:
+		return
+	}
+	if j.CheckpointURI != "" {
+		limit += ", and go on from its checkpoints with resume_from"
+	}
+	setNote(j, limitNote, limitNote+limit+".")
+}
+
+const limitNote = "SageMaker stopped the job at the limit "
 
 // model reads a job's artifact, or fails with errNoArtifact, artifact.ErrCorrupt or S3's error.
 func (r *Runner) model(ctx context.Context, j *job.Job, artifacts *types.ModelArtifacts) (*job.Model, error) {
@@ -122,30 +145,4 @@ func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.Reader.Read(p)
 	w.idle.Reset(idleTimeout)
 	return n, err
-}
-
-var exitCode = regexp.MustCompile(`,?\s*exit code: (-?\d+)\s*$`)
-
-// failureOf makes SageMaker's FailureReason readable. That of a program is `AlgorithmError: {its failure file}, exit code: 1`;
-// the whole of it is kept in the metadata.
-func failureOf(reason string) *job.Failure {
-	failure := &job.Failure{
-		Reason:   errorsv1.ErrorReason_TRAINING_SERVICE_FAILED,
-		Message:  strings.TrimSpace(reason),
-		Metadata: map[string]string{"sagemaker_failure_reason": reason},
-	}
-	if text, ok := strings.CutPrefix(failure.Message, "AlgorithmError:"); ok {
-		failure.Reason = errorsv1.ErrorReason_TRAINER_FAILED
-		if code := exitCode.FindStringSubmatch(text); code != nil {
-			failure.Metadata["exit_code"] = code[1]
-		}
-		failure.Message = strings.TrimSpace(exitCode.ReplaceAllString(text, ""))
-		if failure.Message == "" {
-			failure.Message = "The training program failed without saying why. Its log tells more."
-		}
-	}
-	if failure.Message == "" {
-		failure.Message = "SageMaker ended the job as failed without saying why. Its log tells more."
-	}
-	return failure
 }

@@ -2,25 +2,18 @@ package runner
 
 import (
 	"context"
-	"fmt"
-	"maps"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+	"go.uber.org/zap"
 
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	"github.com/trainyard/trainyard/services/internal/store"
 	"github.com/trainyard/trainyard/services/training/internal/job"
-	"github.com/trainyard/trainyard/services/training/internal/joblog"
-)
-
-// What is read of a log at most before it is written down.
-const (
-	linesAtOnce = 5000
-	bytesAtOnce = 8 << 20
 )
 
 // follow looks at a job that SageMaker has.
@@ -45,7 +38,11 @@ func (r *Runner) follow(ctx context.Context, j *job.Job) (job.Next, error) {
 		return job.Next{}, err
 	}
 	if err := r.readLog(ctx, j); err != nil {
-		return job.Next{}, err
+		if !hasEnded(described) || j.Troubles < logTries || ctx.Err() != nil || errors.Is(err, job.ErrConflict) {
+			return job.Next{}, err
+		}
+		r.log.Error("giving up on the end of a log", zap.String("job", j.ID), zap.Error(err))
+		setNote(j, logNote, logNote+", so that metrics may be missing: the operator finds the cause in the log of the training service.")
 	}
 	switch described.TrainingJobStatus {
 	case types.TrainingJobStatusCompleted, types.TrainingJobStatusFailed, types.TrainingJobStatusStopped:
@@ -73,6 +70,9 @@ func (r *Runner) observe(ctx context.Context, j *job.Job, d *sagemaker.DescribeT
 		return nil
 	}
 	event := ""
+	if setNote(j, troubleNote, "") {
+		event = job.EventProgress
+	}
 	if string(d.SecondaryStatus) != j.SecondaryStatus || !slices.Equal(transitions, j.Transitions) {
 		event = job.EventProgress
 	}
@@ -81,8 +81,7 @@ func (r *Runner) observe(ctx context.Context, j *job.Job, d *sagemaker.DescribeT
 	}
 	j.SecondaryStatus, j.Transitions = string(d.SecondaryStatus), transitions
 	j.StartTime = micros(d.TrainingStartTime)
-	switch d.TrainingJobStatus {
-	case types.TrainingJobStatusCompleted, types.TrainingJobStatusFailed, types.TrainingJobStatusStopped:
+	if hasEnded(d) {
 		if j.EndTime == 0 {
 			event = job.EventProgress
 		}
@@ -97,71 +96,33 @@ func (r *Runner) observe(ctx context.Context, j *job.Job, d *sagemaker.DescribeT
 	if d.BillableTimeInSeconds != nil {
 		j.BillableSeconds = aws.Int64(int64(*d.BillableTimeInSeconds))
 	}
+	if d.TrainingTimeInSeconds != nil {
+		j.TrainingSeconds = aws.Int64(int64(*d.TrainingTimeInSeconds))
+	}
 	if event == "" {
 		return nil
 	}
 	return r.deps.Jobs.Save(ctx, j, job.Change{Event: event})
 }
 
+func hasEnded(d *sagemaker.DescribeTrainingJobOutput) bool {
+	switch d.TrainingJobStatus {
+	case types.TrainingJobStatusCompleted, types.TrainingJobStatusFailed, types.TrainingJobStatusStopped:
+		return true
+	}
+	return false
+}
+
 func micros(t *time.Time) int64 { return store.Micros(aws.ToTime(t)) }
 
 // stop tells SageMaker to stop a job. That it has ended meanwhile is not an error.
 func (r *Runner) stop(ctx context.Context, j *job.Job) error {
-	ctx, cancel, err := r.call(ctx)
-	if err != nil {
+	err := r.paces.stop.call(ctx, func(ctx context.Context) error {
+		_, err := r.deps.SageMaker.StopTrainingJob(ctx, &sagemaker.StopTrainingJobInput{TrainingJobName: aws.String(j.SageMakerName)})
 		return err
-	}
-	defer cancel()
-	_, err = r.deps.SageMaker.StopTrainingJob(ctx, &sagemaker.StopTrainingJobInput{TrainingJobName: aws.String(j.SageMakerName)})
+	})
 	if err != nil && apiCode(err) != "ValidationException" {
-		return fmt.Errorf("stop at SageMaker: %w", err)
+		return &callError{"stop", err}
 	}
 	return nil
-}
-
-// readLog reads a job's log from where it was left to its end and writes its metrics down, together with the place.
-func (r *Runner) readLog(ctx context.Context, j *job.Job) error {
-	reader := r.readers[j.Recipe]
-	if reader == nil {
-		return nil // The recipe has been taken out of the catalogue.
-	}
-	for {
-		cursor, err := joblog.Decode(j.LogCursor)
-		if err != nil {
-			return err
-		}
-		page, err := r.readPage(ctx, j, cursor)
-		if err != nil {
-			return err
-		}
-		if page.Next == cursor {
-			return nil
-		}
-		change := job.Change{}
-		metrics := maps.Clone(j.Metrics)
-		for _, line := range page.Lines {
-			points, epoch := reader.Read(line.Message, j.Epoch)
-			j.Epoch = epoch
-			for _, p := range points {
-				j.PointCount++
-				metrics[p.Name] = p.Value
-				change.Points = append(change.Points, &job.Point{
-					JobID: j.ID, Number: j.PointCount, Name: p.Name, Value: p.Value, Epoch: p.Epoch, Time: store.Micros(line.Time),
-				})
-			}
-		}
-		if len(change.Points) > 0 {
-			change.Event = job.EventProgress
-		}
-		j.Metrics, j.LogCursor = metrics, page.Next.Encode()
-		if err := r.deps.Jobs.Save(ctx, j, change); err != nil || page.AtEnd {
-			return err
-		}
-	}
-}
-
-func (r *Runner) readPage(ctx context.Context, j *job.Job, cursor joblog.Cursor) (joblog.Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return joblog.Read(ctx, r.deps.Logs, j.SageMakerName, cursor, linesAtOnce, bytesAtOnce)
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"github.com/trainyard/trainyard/services/internal/queue"
 	"github.com/trainyard/trainyard/services/training/internal/job"
@@ -28,10 +27,8 @@ import (
 const (
 	// atOnce is how many jobs a replica looks at at the same time.
 	atOnce = 8
-	// callsPerSecond of Describe, Stop and ListTags to SageMaker, whose limits are low and shared with the whole account.
-	callsPerSecond = 4
-	// callTimeout bounds a call to SageMaker, retries included.
-	callTimeout = 60 * time.Second
+	// defaultStartTries is about five hours, by the backoff.
+	defaultStartTries = 400
 	// maxBackoff is the longest rest of a job whose looks fail.
 	maxBackoff = time.Minute
 )
@@ -58,6 +55,11 @@ type Config struct {
 	// LogEvery is the time between two looks at a running job's log. A job that ended is looked at that long after its
 	// end, because CloudWatch is late.
 	LogEvery time.Duration
+	// Rates bound the calls to SageMaker.
+	Rates Rates
+	// StartTries is how often SageMaker is asked to start a job, while it doesn't answer or throttles, before the job FAILED; 0 means the default,
+	// about five hours.
+	StartTries int64
 }
 
 // Deps are what the runner uses. SQS may be nil without an EventsQueue.
@@ -77,7 +79,7 @@ type Runner struct {
 	deps    Deps
 	log     *zap.Logger
 	readers map[string]*recipe.Reader
-	calls   *rate.Limiter
+	paces   paces
 	wake    chan struct{}
 }
 
@@ -85,7 +87,10 @@ type Runner struct {
 func New(cfg Config, deps Deps) (*Runner, error) {
 	r := &Runner{
 		cfg: cfg, deps: deps, log: deps.Log, readers: map[string]*recipe.Reader{},
-		calls: rate.NewLimiter(callsPerSecond, 2*callsPerSecond), wake: make(chan struct{}, 1),
+		paces: newPaces(cfg.Rates), wake: make(chan struct{}, 1),
+	}
+	if r.cfg.StartTries == 0 {
+		r.cfg.StartTries = defaultStartTries
 	}
 	for _, entry := range deps.Recipes {
 		reader, err := entry.Reader()
@@ -177,6 +182,7 @@ func (r *Runner) look(ctx context.Context, id string) error {
 		} else if ctx.Err() == nil {
 			troubles = j.Troubles + 1
 			todo.Look = backoff(troubles)
+			r.noteTrouble(ctx, j, err)
 		}
 	}
 	// The lease is given back at the end of the service, too, so that another replica need not wait for it to run out.
@@ -217,19 +223,12 @@ func backoff(troubles int64) time.Duration {
 // step does what the job's state asks for.
 func (r *Runner) step(ctx context.Context, j *job.Job) (job.Next, error) {
 	switch {
+	case j.State.Ended():
+		return r.watchWarmPool(ctx, j)
 	case j.State == job.Queued:
 		return r.start(ctx, j)
 	case j.State == job.Stopping && j.SageMakerARN == "":
 		return r.stopUnconfirmed(ctx, j)
 	}
 	return r.follow(ctx, j)
-}
-
-// call waits for its turn and bounds a call to SageMaker.
-func (r *Runner) call(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	if err := r.calls.Wait(ctx); err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	return ctx, cancel, nil
 }

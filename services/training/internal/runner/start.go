@@ -16,6 +16,7 @@ import (
 
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	"github.com/trainyard/trainyard/services/internal/store"
+	"github.com/trainyard/trainyard/services/training/internal/failure"
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/spec"
 )
@@ -32,55 +33,107 @@ func (r *Runner) start(ctx context.Context, j *job.Job) (job.Next, error) {
 	if err := r.deps.Jobs.Save(ctx, j, job.Change{}); err != nil {
 		return job.Next{}, err
 	}
-	callCtx, cancel, err := r.call(ctx)
-	if err != nil {
-		return job.Next{}, err
-	}
-	defer cancel()
-	output, err := r.deps.SageMaker.CreateTrainingJob(callCtx, input)
+	var output *sagemaker.CreateTrainingJobOutput
+	err := r.paces.create.call(ctx, func(ctx context.Context) (err error) {
+		output, err = r.deps.SageMaker.CreateTrainingJob(ctx, input)
+		return err
+	})
 	var taken *types.ResourceInUse
 	switch {
+	case err == nil:
+		return r.started(ctx, j, aws.ToString(output.TrainingJobArn))
 	case errors.As(err, &taken):
 		return r.adopt(ctx, j)
 	case refused(err):
-		return job.Next{}, r.fail(ctx, j, errorsv1.ErrorReason_TRAINING_SERVICE_FAILED,
-			"SageMaker refused the job: "+apiMessage(err)+" Nothing was started and nothing is billed.")
-	case err != nil:
-		return job.Next{}, fmt.Errorf("create at SageMaker: %w", err)
+		return job.Next{}, r.refuse(ctx, j, err)
+	case j.Attempts >= r.cfg.StartTries && ctx.Err() == nil:
+		return job.Next{}, r.giveUp(ctx, j, err)
 	}
-	return r.started(ctx, j, aws.ToString(output.TrainingJobArn))
+	return job.Next{}, &callError{"create", err}
+}
+
+// refuse ends a job that SageMaker refused. An earlier call may have had its answer lost, also one of the SDK's own retries: then the job is there, and may
+// be what fills the account's limit.
+func (r *Runner) refuse(ctx context.Context, j *job.Job, refusal error) error {
+	if j.Attempts > 1 || apiCode(refusal) == "ResourceLimitExceeded" {
+		switch has, err := r.find(ctx, j); {
+		case err != nil && j.Attempts < r.cfg.StartTries:
+			return err
+		case err != nil:
+			return r.giveUp(ctx, j, refusal)
+		case has != "":
+			_, err := r.started(ctx, j, has)
+			return err
+		}
+	}
+	var api smithy.APIError
+	errors.As(refusal, &api) // It is one, or it were no refusal.
+	return r.failWith(ctx, j, failure.OfRefusal(api.ErrorCode(), api.ErrorMessage()))
+}
+
+// giveUp ends a job that SageMaker could not be brought to start in StartTries calls, once it says that it doesn't have it. If it doesn't even say that,
+// it is asked as often again, and then the job ends with that being said.
+func (r *Runner) giveUp(ctx context.Context, j *job.Job, cause error) error {
+	said := fmt.Sprintf("SageMaker was asked %d times to start the job since %s, and %s", j.Attempts, store.Time(j.CreateTime).Format(time.RFC3339), troubleText(cause))
+	has, err := r.find(ctx, j)
+	switch {
+	case err == nil && has != "":
+		_, err := r.started(ctx, j, has)
+		return err
+	case err == nil:
+		said += " Nothing was started and nothing is billed. Start the training again later."
+	case j.Attempts < 2*r.cfg.StartTries:
+		return err
+	default:
+		said += fmt.Sprintf(" It doesn't tell either whether it has the job: look in SageMaker for %s, which may be running and on the bill, before you start the training again.",
+			j.SageMakerName)
+	}
+	r.log.Error("giving up to start a training job", zap.String("job", j.ID), zap.Error(cause))
+	return r.fail(ctx, j, errorsv1.ErrorReason_TRAINING_SERVICE_FAILED, said)
+}
+
+// find asks whether SageMaker has a job of this very request, and gives its ARN, or "".
+func (r *Runner) find(ctx context.Context, j *job.Job) (arn string, err error) {
+	described, err := r.describe(ctx, j)
+	if isMissing(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	arn = aws.ToString(described.TrainingJobArn)
+	ours, err := r.isOurs(ctx, j, arn)
+	if err != nil || !ours {
+		return "", err
+	}
+	return arn, nil
 }
 
 // adopt takes a job that is there under our name if it was made of the same request.
 func (r *Runner) adopt(ctx context.Context, j *job.Job) (job.Next, error) {
-	described, err := r.describe(ctx, j)
+	arn, err := r.find(ctx, j)
 	if err != nil {
 		return job.Next{}, err
 	}
-	ours, err := r.isOurs(ctx, j, aws.ToString(described.TrainingJobArn))
-	if err != nil {
-		return job.Next{}, err
-	}
-	if !ours {
+	if arn == "" {
 		return job.Next{}, r.fail(ctx, j, errorsv1.ErrorReason_TRAINING_SERVICE_FAILED, fmt.Sprintf(
 			"SageMaker has another job named %s, which was not started by this request. Start the training again to get another name.", j.SageMakerName))
 	}
 	r.log.Info("adopting a training job that was started before", zap.String("job", j.ID))
-	return r.started(ctx, j, aws.ToString(described.TrainingJobArn))
+	return r.started(ctx, j, arn)
 }
 
 // isOurs compares the hash of the request that a job at SageMaker was made of.
 func (r *Runner) isOurs(ctx context.Context, j *job.Job, arn string) (bool, error) {
 	input := &sagemaker.ListTagsInput{ResourceArn: aws.String(arn)}
 	for {
-		callCtx, cancel, err := r.call(ctx)
+		var output *sagemaker.ListTagsOutput
+		err := r.paces.listTags.call(ctx, func(ctx context.Context) (err error) {
+			output, err = r.deps.SageMaker.ListTags(ctx, input)
+			return err
+		})
 		if err != nil {
-			return false, err
-		}
-		output, err := r.deps.SageMaker.ListTags(callCtx, input)
-		cancel()
-		if err != nil {
-			return false, fmt.Errorf("read tags at SageMaker: %w", err)
+			return false, &callError{"read tags", err}
 		}
 		for _, tag := range output.Tags {
 			if aws.ToString(tag.Key) == spec.TagHash {
@@ -96,6 +149,7 @@ func (r *Runner) isOurs(ctx context.Context, j *job.Job, arn string) (bool, erro
 // started notes that SageMaker has the job.
 func (r *Runner) started(ctx context.Context, j *job.Job, arn string) (job.Next, error) {
 	j.SageMakerARN = arn
+	setNote(j, troubleNote, "")
 	if j.State == job.Queued {
 		j.State = job.Running
 	}
@@ -106,28 +160,26 @@ func (r *Runner) started(ctx context.Context, j *job.Job, arn string) (job.Next,
 // stopUnconfirmed ends a job that was to be stopped while a call of CreateTrainingJob was under way: if SageMaker doesn't
 // have it, it never will, for only the holder of the lease calls.
 func (r *Runner) stopUnconfirmed(ctx context.Context, j *job.Job) (job.Next, error) {
-	described, err := r.describe(ctx, j)
-	ours := false
-	switch {
-	case isMissing(err):
-	case err != nil:
+	arn, err := r.find(ctx, j)
+	if err != nil {
 		return job.Next{}, err
-	default:
-		if ours, err = r.isOurs(ctx, j, aws.ToString(described.TrainingJobArn)); err != nil {
-			return job.Next{}, err
-		}
 	}
-	if ours {
-		return r.started(ctx, j, aws.ToString(described.TrainingJobArn))
+	if arn != "" {
+		return r.started(ctx, j, arn)
 	}
+	setNote(j, troubleNote, "")
 	j.State, j.EndTime = job.Stopped, store.Micros(time.Now())
 	return job.Next{}, r.deps.Jobs.Save(ctx, j, job.Change{Event: job.EventState})
 }
 
 // fail ends a job badly.
 func (r *Runner) fail(ctx context.Context, j *job.Job, reason errorsv1.ErrorReason, message string) error {
-	j.State = job.Failed
-	j.Failure = &job.Failure{Reason: reason, Message: message}
+	return r.failWith(ctx, j, &job.Failure{Reason: reason, Message: message})
+}
+
+func (r *Runner) failWith(ctx context.Context, j *job.Job, why *job.Failure) error {
+	j.State, j.Failure = job.Failed, why
+	setNote(j, troubleNote, "")
 	if j.EndTime == 0 {
 		j.EndTime = store.Micros(time.Now())
 	}
@@ -135,17 +187,26 @@ func (r *Runner) fail(ctx context.Context, j *job.Job, reason errorsv1.ErrorReas
 }
 
 func (r *Runner) describe(ctx context.Context, j *job.Job) (*sagemaker.DescribeTrainingJobOutput, error) {
-	ctx, cancel, err := r.call(ctx)
+	var output *sagemaker.DescribeTrainingJobOutput
+	err := r.paces.describe.call(ctx, func(ctx context.Context) (err error) {
+		output, err = r.deps.SageMaker.DescribeTrainingJob(ctx, &sagemaker.DescribeTrainingJobInput{TrainingJobName: aws.String(j.SageMakerName)})
+		return err
+	})
 	if err != nil {
-		return nil, err
-	}
-	defer cancel()
-	output, err := r.deps.SageMaker.DescribeTrainingJob(ctx, &sagemaker.DescribeTrainingJobInput{TrainingJobName: aws.String(j.SageMakerName)})
-	if err != nil {
-		return nil, fmt.Errorf("describe at SageMaker: %w", err)
+		return nil, &callError{"describe", err}
 	}
 	return output, nil
 }
+
+// callError is SageMaker's answer, or that there was none, to a call.
+type callError struct {
+	call  string
+	cause error
+}
+
+func (e *callError) Error() string { return e.call + " at SageMaker: " + e.cause.Error() }
+
+func (e *callError) Unwrap() error { return e.cause }
 
 // refused tells whether SageMaker's answer to a request will be the same next time. Everything else is tried again.
 func refused(err error) bool {

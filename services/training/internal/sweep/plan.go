@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	"github.com/trainyard/trainyard/services/training/recipe"
@@ -169,14 +170,14 @@ func (p *planner) list(name string, r Range) (axis, error) {
 // check tells whether a parameter may have a value.
 func (p *planner) check(name string, value any) error {
 	if p.recipe == nil {
+		limit := fmt.Sprintf("texts of one line and up to %d characters, numbers, true or false", maxText)
 		switch value.(type) {
 		case string, float64, bool:
-			if len([]rune(fmt.Sprint(value))) <= maxText {
+			if text := fmt.Sprint(value); utf8.RuneCountInString(text) <= maxText && !strings.ContainsAny(text, "\n\r\u0085\u2028\u2029") {
 				return nil
 			}
 		}
-		return invalidRange(name, fmt.Sprintf("texts of up to %d characters, numbers, true or false", maxText),
-			fmt.Sprintf("can't be %s: hyperparameters of an image are texts of up to %d characters, numbers, true or false", shorten(encode(value)), maxText))
+		return invalidRange(name, limit, fmt.Sprintf("can't be %s: hyperparameters of an image are %s", shorten(encode(value)), limit))
 	}
 	_, err := p.recipe.Resolve(recipe.Values{name: value})
 	var invalid *recipe.InvalidParameterError

@@ -21,7 +21,7 @@ func (s *Sweep) Proto() (*trainingv1.Sweep, error) {
 		return nil, err
 	}
 	p := &trainingv1.Sweep{
-		Name:            Name(s.ID),
+		Name:            job.SweepName(s.ID),
 		State:           trainingv1.Sweep_State(trainingv1.Sweep_State_value[string(s.State)]),
 		TrainingJob:     template,
 		Parameters:      make(map[string]*trainingv1.SweepRange, len(s.Parameters)),

@@ -80,7 +80,7 @@ func (st *Store) Get(ctx context.Context, project, id string) (*Sweep, error) {
 	s := new(Sweep)
 	err := st.db.NewSelect().Model(s).Where("id = ? AND project = ?", id, project).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, &job.NotFoundError{Name: Name(id)}
+		return nil, &job.NotFoundError{Name: job.SweepName(id)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read sweep %s: %w", id, err)
@@ -170,5 +170,5 @@ func writeEvent(ctx context.Context, tx bun.IDB, s *Sweep, eventType string) err
 	if err != nil {
 		return err
 	}
-	return outbox.Write(ctx, tx, s.Project, Name(s.ID), eventType, payload)
+	return outbox.Write(ctx, tx, s.Project, job.SweepName(s.ID), eventType, payload)
 }

@@ -102,6 +102,3 @@ type Sweep struct {
 	LeaseUntil int64  `bun:"lease_until"`
 	Troubles   int64  `bun:"troubles"`
 }
-
-// Name is a sweep's resource name.
-func Name(id string) string { return "sweeps/" + id }
