@@ -36,6 +36,7 @@ type commands struct {
 	Trials     trialsCommand     `cmd:"" help:"Print a sweep's trials, the best one marked."`
 	Ledger     ledgerCommand     `cmd:"" help:"Print where a training job's time and money went, beside what was expected."`
 	Usage      usageCommand      `cmd:"" help:"Print what the project has used of its quotas this month."`
+	Base       baseCommand       `cmd:"" help:"Publish dataset versions as base datasets, and list, print and delete base datasets."`
 	Watch      watchCommand      `cmd:"" help:"Follow events as they happen."`
 	Pull       pullCommand       `cmd:"" help:"Download a trained model and check it."`
 	Stop       stopCommand       `cmd:"" help:"Stop a training job, which saves its model first, or a sweep."`

@@ -48,9 +48,13 @@ func (c *pullCommand) Run(ctx context.Context) error {
 		return err
 	}
 	archive := filepath.Join(c.Out, "model.tar.gz")
-	if err := download(ctx, artifactOf(api, model), archive, out); err != nil {
+	there, err := download(ctx, artifactOf(api, model, out), archive)
+	if err != nil {
 		out.endBar()
 		return withHint(ctx, err, "run the same command again to go on")
+	}
+	if there {
+		out.note("%s is there already", archive)
 	}
 	if err := extract(archive, c.Out); err != nil {
 		return err
@@ -69,31 +73,37 @@ func id(name string) string {
 	return url.PathEscape(last)
 }
 
-func artifactOf(api *client.Client, model *trainingv1.Model) artifact {
-	return artifact{model.GetSizeBytes(), model.GetSha256(), func(ctx context.Context) (string, error) {
-		var signed trainingv1.DownloadModelResponse
-		err := api.Get(ctx, "/v1/"+model.GetName()+":download", nil, &signed)
-		return signed.GetUrl(), err
-	}}
+func artifactOf(api *client.Client, model *trainingv1.Model, out *output) artifact {
+	return artifact{
+		size: model.GetSizeBytes(), sha256: model.GetSha256(),
+		sign: func(ctx context.Context) (string, error) {
+			var signed trainingv1.DownloadModelResponse
+			err := api.Get(ctx, "/v1/"+model.GetName()+":download", nil, &signed)
+			return signed.GetUrl(), err
+		},
+		progress: func(done int64) { out.progress("download", "", done, model.GetSizeBytes(), true) },
+	}
 }
 
 // artifact is what is downloaded.
 type artifact struct {
-	size   int64
-	sha256 string
-	sign   func(context.Context) (string, error) // a URL that works for a while
+	size     int64
+	sha256   string
+	sign     func(context.Context) (string, error) // a URL that works for a while
+	progress func(done int64)                      // in bytes
 }
 
-// download fetches an artifact, going on where an earlier try stopped, and keeps it only when its SHA-256 is right.
-func download(ctx context.Context, a artifact, path string, out *output) error {
-	if sum, err := fileSHA256(path); err == nil && sum == a.sha256 {
-		out.note("%s is there already", path)
-		return nil
+// download fetches an artifact, going on where an earlier try stopped. What stands under the path is whole, and its SHA-256 right, whatever
+// crashes. there tells that it was so before.
+func download(ctx context.Context, a artifact, path string) (there bool, err error) {
+	if isFile(path, a.size, a.sha256) {
+		a.progress(a.size)
+		return true, nil
 	}
-	partial := path + ".partial"
+	partial := path + partialSuffix
 	f, err := os.OpenFile(partial, os.O_CREATE|os.O_RDWR, 0o644) //nolint:gosec // The user names the folder.
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
@@ -101,30 +111,54 @@ func download(ctx context.Context, a artifact, path string, out *output) error {
 		if err != nil {
 			return struct{}{}, backoff.Permanent(err)
 		}
-		return struct{}{}, downloadRest(ctx, signed, f, a.size, out)
+		return struct{}{}, downloadRest(ctx, signed, f, a)
 	}, backoff.WithMaxTries(8))
 	if err != nil {
-		return err
+		return false, err
 	}
 	sum, err := fileSHA256(partial)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if sum != a.sha256 {
-		return errors.Join(fmt.Errorf("the download's SHA-256 is %s and should be %s", sum, a.sha256), os.Remove(partial))
+		return false, errors.Join(fmt.Errorf("the download's SHA-256 is %s and should be %s", sum, a.sha256), os.Remove(partial))
 	}
-	return os.Rename(partial, path)
+	if err := errors.Join(f.Sync(), os.Rename(partial, path)); err != nil {
+		return false, err
+	}
+	return false, syncFolder(filepath.Dir(path))
 }
 
-func downloadRest(ctx context.Context, address string, f *os.File, size int64, out *output) error {
+// partialSuffix ends the name of a file that isn't whole yet.
+const partialSuffix = ".partial"
+
+func isFile(path string, size int64, sha256 string) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() != size {
+		return false
+	}
+	sum, err := fileSHA256(path)
+	return err == nil && sum == sha256
+}
+
+// syncFolder has a rename outlive a crash of the machine.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir) //nolint:gosec // The user names the folder.
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func downloadRest(ctx context.Context, address string, f *os.File, a artifact) error {
 	have, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return backoff.Permanent(err)
 	}
-	if have == size {
+	if have == a.size {
 		return nil
 	}
-	if have > size {
+	if have > a.size {
 		have = 0
 		if err := f.Truncate(0); err != nil {
 			return backoff.Permanent(err)
@@ -161,7 +195,7 @@ func downloadRest(ctx context.Context, address string, f *os.File, size int64, o
 			return backoff.Permanent(err)
 		}
 		have += int64(n)
-		out.progress("download", "", have, size, true)
+		a.progress(have)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -169,8 +203,8 @@ func downloadRest(ctx context.Context, address string, f *os.File, size int64, o
 			return err
 		}
 	}
-	if have != size {
-		return fmt.Errorf("got %d of %d bytes", have, size)
+	if have != a.size {
+		return fmt.Errorf("got %d of %d bytes", have, a.size)
 	}
 	return nil
 }

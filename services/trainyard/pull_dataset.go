@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
 )
@@ -26,29 +24,14 @@ func pullDataset(ctx context.Context, api *client.Client, name, dir string, out 
 	if err := api.Get(ctx, "/v1/"+version, nil, &converted); err != nil {
 		return err
 	}
-	folder := ""
-	query := url.Values{"pageSize": {"100"}}
-	for {
-		var page converterv1.ListShardsResponse
-		if err := api.Get(ctx, "/v1/"+version+"/shards", query, &page); err != nil {
-			return err
-		}
-		folder = filepath.Join(dir, filepath.Base(page.GetTfdsName()), filepath.Base(page.GetTfdsVersion()))
-		for _, s := range page.GetShards() {
-			page.Files = append(page.Files, &converterv1.File{Name: s.GetName(), SizeBytes: s.GetSizeBytes(), Sha256: s.GetSha256(), Url: s.GetUrl()})
-		}
-		for _, f := range page.GetFiles() {
-			if err := pullFile(ctx, f, folder, out); err != nil {
-				out.endBar()
-				return withHint(ctx, err, "run the same command again to go on")
-			}
-		}
-		if page.GetNextPageToken() == "" {
-			break
-		}
-		query.Set("pageToken", page.GetNextPageToken())
+	files, err := listDataset(ctx, api, version)
+	if err != nil {
+		return err
 	}
-	out.endBar()
+	folder := filepath.Join(dir, filepath.Base(files.tfdsName), filepath.Base(files.tfdsVersion))
+	if err := files.download(ctx, folder, out); err != nil {
+		return err
+	}
 	out.result(&ingestv1.Version{Name: version}, fmt.Sprintf("%s is in %s (SHA-256 checked); %s", version, folder, openedBy(converted.GetConversion())))
 	return nil
 }
@@ -61,23 +44,14 @@ func openedBy(options *ingestv1.ConversionOptions) string {
 	return "tfds.builder_from_directory opens it"
 }
 
-func pullFile(ctx context.Context, f *converterv1.File, folder string, out *output) error {
-	path := filepath.Join(folder, filepath.FromSlash(f.GetName()))
-	if !filepath.IsLocal(filepath.FromSlash(f.GetName())) {
-		return fmt.Errorf("the server names a file %q outside of the dataset", f.GetName())
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // A dataset is no secret of the machine.
-		return err
-	}
-	return download(ctx, artifact{f.GetSizeBytes(), f.GetSha256(), func(context.Context) (string, error) { return f.GetUrl(), nil }}, path, out)
-}
-
 // readyVersion gives the name of a version that was named in short, or of a dataset's newest READY one.
 func readyVersion(ctx context.Context, api *client.Client, text string) (string, error) {
 	parts := strings.Split(strings.Trim(text, "/"), "/")
 	switch {
 	case len(parts) == 4 && parts[0] == "datasets" && parts[2] == "versions":
 		parts = []string{parts[1], parts[3]}
+	case len(parts) == 3 && parts[1] == "versions":
+		parts = []string{parts[0], parts[2]}
 	case len(parts) == 2 && parts[0] == "datasets":
 		parts = parts[1:]
 	}

@@ -139,7 +139,7 @@ func TestMainJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "model.tar.gz")
-	if err := download(ctx, artifactOf(api, model), path, out); err != nil {
+	if _, err := download(ctx, artifactOf(api, model, out), path); err != nil {
 		t.Fatal(err)
 	}
 	if err := extract(path, dir); err != nil || !exists(filepath.Join(dir, "model.tflite")) {

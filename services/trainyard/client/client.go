@@ -84,6 +84,12 @@ func (c *Client) Post(ctx context.Context, path string, in, out proto.Message) e
 	return c.call(ctx, http.MethodPost, path, body, out)
 }
 
+// Delete takes a resource away.
+func (c *Client) Delete(ctx context.Context, path string) error {
+	_, err := c.do(ctx, http.MethodDelete, path, nil)
+	return err
+}
+
 func (c *Client) call(ctx context.Context, method, path string, body []byte, out proto.Message) error {
 	data, err := c.do(ctx, method, path, body)
 	if err != nil {
