@@ -50,12 +50,13 @@ func estimateText(answer *trainingv1.EstimateTrainingJobResponse) string {
 	rows := [][]string{{"READ", "BASE ON", "WAIT", "DOWNLOAD", "TRAIN", "UPLOAD", "TOTAL", "BILLED", "COMPUTE", "STORAGE/MONTH", "A JOB", "PAYS FROM", ""}}
 	var impossible strings.Builder
 	for _, e := range answer.GetEstimates() {
-		base := "-"
+		base, way := "-", e.GetInputMode().String()
 		if e.GetBaseStorage() != 0 {
 			base = e.GetBaseStorage().String()
+			way += " with base on " + base
 		}
 		if e.GetImpossible() != "" {
-			fmt.Fprintf(&impossible, "\n%s, base on %s: not possible: %s", e.GetInputMode(), base, e.GetImpossible())
+			fmt.Fprintf(&impossible, "\n%s isn't possible: %s", way, e.GetImpossible())
 			continue
 		}
 		rows = append(rows, []string{

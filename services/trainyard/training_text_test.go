@@ -89,7 +89,7 @@ A job fails in cn-north-1 until what blocks is changed.`},
 READ       BASE ON  WAIT        DOWNLOAD  TRAIN       UPLOAD  TOTAL        BILLED       COMPUTE     STORAGE/MONTH  A JOB       PAYS FROM
 FILE       S3       2 min 30 s  45 s      1 h 06 min  12 s    1 h 10 min   1 h 07 min   0.2592 USD  0.00 USD       0.2592 USD                  chosen, cheapest
 FAST_FILE  EFS      2 min 30 s  4.2 s     0 s         0 s     50 min 00 s  47 min 30 s  0.1800 USD  41.90 USD      42.08 USD   530 jobs/month  fastest
-PIPE, base on S3: not possible: the training program doesn't read Pipe mode
+PIPE with base on S3 isn't possible: the training program doesn't read Pipe mode
 
 Assumed:
 - EFS reads 100 MB/s (built in, an assumption).

@@ -99,11 +99,11 @@ func (m *model) work() {
 	}
 	if in.HasBase {
 		if in.Base.Examples == 0 && in.Base.Bytes > 0 && perExample > 0 {
-			in.Base.Examples = int64(float64(in.Base.Bytes) / perExample)
+			in.Base.Examples = whole(float64(in.Base.Bytes) / perExample)
 			m.assume("How many examples the base datasets hold isn't known: as many as the user's take in their bytes, %d.", in.Base.Examples)
 		}
 		if in.Base.Bytes == 0 {
-			in.Base.Bytes = int64(float64(in.Base.Examples) * perExample)
+			in.Base.Bytes = whole(float64(in.Base.Examples) * perExample)
 			m.assume("How many bytes the base datasets hold isn't known: %d is assumed, from their examples and the user's.", in.Base.Bytes)
 		}
 		base = m.baseExamples(own)
@@ -117,6 +117,9 @@ func (m *model) work() {
 	}
 	m.examples = (own + base) * m.epochs
 }
+
+// whole cuts a guess to what can be counted on with.
+func whole(guess float64) int64 { return int64(min(guess, 1e18)) }
 
 // baseExamples are those of the base datasets in an epoch, which is as long as it takes to go once through the user's.
 func (m *model) baseExamples(own float64) float64 {

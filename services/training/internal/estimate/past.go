@@ -10,6 +10,7 @@ import (
 
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/price"
+	"github.com/trainyard/trainyard/services/training/recipe"
 )
 
 // PastJob is what an ended job of the recipe tells. Seconds and bytes are of one instance; 0 means that it doesn't tell.
@@ -179,7 +180,14 @@ func (m *model) learnExamples(past []PastJob, prices *price.Table) float64 {
 // tellTimes lists the times of the modes and file systems that are reckoned with.
 func (m *model) tellTimes() {
 	t := &m.times
-	for _, f := range []price.Figure{t.FastFileStartSeconds, t.FastFileMBPerSecond, t.FastFileSeconds, t.PipeStartSeconds, t.PipeMBPerSecond} {
+	var figures []price.Figure
+	if slices.Contains(m.in.Modes, recipe.FastFile) {
+		figures = append(figures, t.FastFileStartSeconds, t.FastFileMBPerSecond, t.FastFileSeconds)
+	}
+	if slices.Contains(m.in.Modes, recipe.Pipe) {
+		figures = append(figures, t.PipeStartSeconds, t.PipeMBPerSecond)
+	}
+	for _, f := range figures {
 		m.tell(f.Source)
 	}
 	if m.in.HasBase {
