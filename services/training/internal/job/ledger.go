@@ -102,13 +102,19 @@ func (s *Seconds) add(v visit) {
 // bill reckons seconds and money. SageMaker's billable seconds on spot instances have the discount in them: they cost the price on demand.
 func (j *Job) bill(l *Ledger, now time.Time) {
 	instances := max(int64(j.Resources.InstanceCount), 1)
-	billed := j.billed(l, now)
-	used := billed // Before the discount of spot instances.
-	if j.TrainingSeconds != nil && j.BillableSeconds != nil {
-		used = *j.TrainingSeconds
+	used := j.used(l, now)
+	billed := used
+	switch ended := j.State.Ended() || j.EndTime != 0; {
+	case j.BillableSeconds == nil:
+	case ended:
+		billed, l.BilledBySageMaker = *j.BillableSeconds, true
+		if used = billed; j.TrainingSeconds != nil {
+			used = *j.TrainingSeconds
+		}
+	case j.TrainingSeconds != nil && *j.TrainingSeconds > 0: // It goes on, at the discount so far.
+		billed = used * *j.BillableSeconds / *j.TrainingSeconds
 	}
-	l.BilledSeconds, l.BilledBySageMaker = billed*instances, j.BillableSeconds != nil
-	l.WarmPoolSeconds = j.warmPool(now) * instances
+	l.BilledSeconds, l.WarmPoolSeconds = billed*instances, j.warmPool(now)*instances
 	if used > 0 {
 		l.DownloadShare = min(l.Download/float64(used), 1)
 	}
@@ -121,12 +127,8 @@ func (j *Job) bill(l *Ledger, now time.Time) {
 	}
 }
 
-// billed is the billed seconds of one instance: SageMaker's word, or else the time since training first started, without the waits for another
-// machine in between.
-func (j *Job) billed(l *Ledger, now time.Time) int64 {
-	if j.BillableSeconds != nil {
-		return *j.BillableSeconds
-	}
+// used is the seconds that one instance was used: from when training first started to its end, or now, without the waits for another machine in between.
+func (j *Job) used(l *Ledger, now time.Time) int64 {
 	if j.StartTime == 0 {
 		return 0
 	}

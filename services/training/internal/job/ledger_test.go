@@ -62,7 +62,7 @@ func TestLedger(t *testing.T) {
 			[]attempt{{Seconds{Queue: 100, Download: 60, Train: 240, Upload: 10}, false}},
 		},
 		"China": {
-			Job{Transitions: plain, BillableSeconds: of(int64(3600)), HourlyPrice: 2.1, Currency: "CNY"},
+			Job{Transitions: plain, EndTime: 410 * second, BillableSeconds: of(int64(3600)), HourlyPrice: 2.1, Currency: "CNY"},
 			Ledger{
 				Seconds:       Seconds{Queue: 100, Download: 60, Train: 240, Upload: 10},
 				BilledSeconds: 3600, BilledBySageMaker: true, HourlyPrice: 2.1, Cost: 2.1, Currency: "CNY", DownloadShare: 60.0 / 3600,
@@ -106,6 +106,14 @@ func TestLedger(t *testing.T) {
 		"goes on": {
 			Job{Transitions: at("Starting", 0, "Training", 1000), StartTime: 1000 * second, HourlyPrice: 1, Currency: "USD"},
 			Ledger{Seconds: Seconds{Queue: 1000, Train: 9000}, BilledSeconds: 9000, HourlyPrice: 1, Cost: 2.5, Currency: "USD"},
+			[]attempt{{Seconds{Queue: 1000, Train: 9000}, false}},
+		},
+		"goes on, on a spot instance": {
+			Job{
+				Transitions: at("Starting", 0, "Training", 1000), StartTime: 1000 * second, HourlyPrice: 1, Currency: "USD",
+				TrainingSeconds: of(int64(100)), BillableSeconds: of(int64(30)), Resources: Resources{Spot: true},
+			},
+			Ledger{Seconds: Seconds{Queue: 1000, Train: 9000}, BilledSeconds: 2700, HourlyPrice: 1, Cost: 0.75, SpotSaving: 1.75, Currency: "USD"},
 			[]attempt{{Seconds{Queue: 1000, Train: 9000}, false}},
 		},
 		"statuses that nobody knows": {

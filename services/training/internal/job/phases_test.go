@@ -63,7 +63,7 @@ func TestBilledSeconds(t *testing.T) {
 		want int64
 	}{
 		"SageMaker's word": {Job{BillableSeconds: &billable, StartTime: 10 * second, EndTime: 60 * second}, 31},
-		"times instances":  {Job{BillableSeconds: &billable, Resources: Resources{InstanceCount: 2}}, 62},
+		"times instances":  {Job{BillableSeconds: &billable, EndTime: 60 * second, Resources: Resources{InstanceCount: 2}}, 62},
 		"start to end":     {Job{StartTime: 10 * second, EndTime: 60 * second}, 50},
 		"start to now":     {Job{StartTime: 10 * second}, 90},
 		"never started":    {Job{EndTime: 60 * second}, 0},

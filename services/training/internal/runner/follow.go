@@ -38,7 +38,7 @@ func (r *Runner) follow(ctx context.Context, j *job.Job) (job.Next, error) {
 		return job.Next{}, err
 	}
 	if err := r.readLog(ctx, j); err != nil {
-		if !hasEnded(described) || j.Troubles < logTries || ctx.Err() != nil || errors.Is(err, job.ErrConflict) {
+		if !hasEnded(described) || j.Troubles < r.cfg.LogTries || ctx.Err() != nil || errors.Is(err, job.ErrConflict) {
 			return job.Next{}, err
 		}
 		r.log.Error("giving up on the end of a log", zap.String("job", j.ID), zap.Error(err))

@@ -16,9 +16,7 @@ const (
 	// linesAtOnce and bytesAtOnce are what is read of a log at most before it is written down.
 	linesAtOnce = 5000
 	bytesAtOnce = 8 << 20
-	// logTries is how often the end of a job's log is asked for before the job ends without: about ten minutes, by the backoff.
-	logTries = 15
-	logNote  = "The end of the log could not be read"
+	logNote     = "The end of the log could not be read"
 )
 
 // reader gives what reads a job's metrics: its recipe's, or that of its own definitions. It is nil if there is none.

@@ -7,6 +7,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -29,6 +30,8 @@ const (
 	atOnce = 8
 	// defaultStartTries is about five hours, by the backoff.
 	defaultStartTries = 400
+	// defaultLogTries is about ten minutes.
+	defaultLogTries = 15
 	// maxBackoff is the longest rest of a job whose looks fail.
 	maxBackoff = time.Minute
 )
@@ -60,6 +63,9 @@ type Config struct {
 	// StartTries is how often SageMaker is asked to start a job, while it doesn't answer or throttles, before the job FAILED; 0 means the default,
 	// about five hours.
 	StartTries int64
+	// LogTries is how often the end of a job's log is asked for, while CloudWatch doesn't give it, before the job ends without; 0 means the default,
+	// about ten minutes.
+	LogTries int64
 }
 
 // Deps are what the runner uses. SQS may be nil without an EventsQueue.
@@ -89,9 +95,7 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 		cfg: cfg, deps: deps, log: deps.Log, readers: map[string]*recipe.Reader{},
 		paces: newPaces(cfg.Rates), wake: make(chan struct{}, 1),
 	}
-	if r.cfg.StartTries == 0 {
-		r.cfg.StartTries = defaultStartTries
-	}
+	r.cfg.StartTries, r.cfg.LogTries = cmp.Or(cfg.StartTries, defaultStartTries), cmp.Or(cfg.LogTries, defaultLogTries)
 	for _, entry := range deps.Recipes {
 		reader, err := entry.Reader()
 		if err != nil {
