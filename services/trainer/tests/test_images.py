@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -99,6 +101,33 @@ def test_a_base_without_a_common_class_is_refused(tmp_path):
     (tmp_path / "labels.txt").write_text("Rows\nColumns\nSpot\n")
     with pytest.raises(JobError, match=r"shares no class.*Rows.*rows.*Rename"):
         images.open_base("base", tmp_path, CLASSES)
+
+
+def test_a_base_says_in_its_features_what_to_read(tmp_path):
+    feature = {
+        "photo": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(16, 16)])),
+        "kind": tf.train.Feature(int64_list=tf.train.Int64List(value=[2])),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    write_shards(tmp_path, "train", [example] * 3, shards=1)
+    (tmp_path / "kind.labels.txt").write_text("\n".join(CLASSES))
+    kinds = {"photo": "image_feature.Image", "kind": "class_label_feature.ClassLabel"}
+    features = {
+        name: {"pythonClassName": f"tensorflow_datasets.core.features.{kind}"}
+        for name, kind in {**kinds, "file": "text_feature.Text"}.items()
+    }
+    (tmp_path / "features.json").write_text(json.dumps({"featuresDict": {"features": features}}))
+    source = images.open_base("base", tmp_path, CLASSES)
+    assert source.features == images.Features("photo", "kind")
+    assert read(source) == ([2, 2, 2], 0, 0)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"featuresDict": {"features": {"image": 1}}}'])
+def test_a_base_whose_features_say_nothing_has_the_usual_ones(tmp_path, text):
+    write_shards(tmp_path, "train", records(CLASSES, 4, 1))
+    (tmp_path / "labels.txt").write_text("\n".join(CLASSES))
+    (tmp_path / "features.json").write_text(text)
+    assert images.open_base("base", tmp_path, CLASSES).features == images.USUAL
 
 
 def test_a_source_of_nothing_usable_is_refused_rather_than_waited_for(tmp_path):

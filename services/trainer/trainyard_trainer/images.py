@@ -8,6 +8,7 @@ chunks, each a small stream of its own. That also keeps the bookkeeping cheap, w
 images costs more than decoding them when it is done one by one.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -112,15 +113,38 @@ def open_source(
 def open_base(channel: str, folder: Path, labels: Sequence[str]) -> Source:
     """Opens a base dataset, whose labels are joined to the model's by name.
 
-    Raises JobError when the base has no label names, or shares none with the model.
+    Its features are those of its features.json. Raises JobError when the base has no label names,
+    or shares none with the model.
     """
-    names = shards.read_labels(folder)
+    features = _described(folder)
+    names = shards.read_labels(folder, features.label)
     if not names:
         raise JobError(
             f"base dataset {channel} has no label names: put a file labels.txt with one name a "
             "line, in the order of its labels, beside its shards"
         )
-    return _joined("base dataset", channel, folder, names, labels)
+    return replace(_joined("base dataset", channel, folder, names, labels), features=features)
+
+
+def _described(folder: Path) -> Features:
+    """What to read by TensorFlow Datasets' features.json beside the shards, if that is there.
+
+    The usual name, or the only feature of its kind: the rule by which jobs are checked before.
+    """
+    try:
+        description = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+        kinds = {
+            name: feature["pythonClassName"].rsplit(".", 1)[-1]
+            for name, feature in description["featuresDict"]["features"].items()
+        }
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+        return USUAL
+
+    def choose(usual: str, kind: str) -> str:
+        fit = [name for name in kinds if kinds[name] == kind]
+        return fit[0] if len(fit) == 1 else usual
+
+    return Features(choose(USUAL.image, "Image"), choose(USUAL.label, "ClassLabel"))
 
 
 def open_version(

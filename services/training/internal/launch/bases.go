@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 
 	"go.einride.tech/aip/resourcename"
@@ -44,10 +43,6 @@ func (l *Launcher) addBases(ctx context.Context, p *Plan, described *spec.Job, r
 		join, err := basedataset.CheckJoin(base, p.Recipe, with)
 		if err != nil {
 			return &FieldError{Field: field, Message: err.Error()}
-		}
-		if p.Recipe != nil && len(base.Features) > 0 && !maps.Equal(join.Inputs, described.Dataset.Inputs) {
-			return &FieldError{Field: field, Message: fmt.Sprintf(
-				"The features of %s that recipes/%s reads have other names than the dataset's: upload the dataset again with the same names.", name, p.Recipe.ID)}
 		}
 		manifest, err := basedataset.PinManifest(ctx, l.S3, base, location)
 		if changed := (*basedataset.ManifestError)(nil); errors.As(err, &changed) {
