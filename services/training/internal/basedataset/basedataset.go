@@ -113,12 +113,6 @@ func (l Location) String() string {
 	return l.Storage.String() + " " + l.FileSystemID
 }
 
-// Source is where a job's channel reads it, of one that has one location.
-func (b *BaseDataset) Source() spec.Source {
-	source, _ := b.Locations[0].Source() // Was checked.
-	return source
-}
-
 // List is the operator's base datasets in their order.
 type List []*BaseDataset
 
