@@ -50,8 +50,8 @@ var rules = map[string]string{
 	"/trainyard.converter.v1.ConverterService/ListFormats":         everyones,
 	"/trainyard.training.v1.CatalogService/ListRecipes":            everyones,
 	"/trainyard.training.v1.CatalogService/GetRecipe":              everyones,
-	"/trainyard.training.v1.CatalogService/ListBaseDatasets":       everyones,
-	"/trainyard.training.v1.CatalogService/GetBaseDataset":         everyones,
+	"/trainyard.training.v1.CatalogService/ListBaseDatasets":       ownOnly,
+	"/trainyard.training.v1.CatalogService/PublishBaseDataset":     notFoundToo,
 	"/trainyard.training.v1.TrainingService/CreateTrainingJob":     notFoundToo,
 	"/trainyard.training.v1.TrainingService/ListTrainingJobs":      ownOnly,
 	"/trainyard.training.v1.ModelService/ListModels":               ownOnly,
@@ -123,7 +123,6 @@ func TestEveryRPCKeepsProjectsApart(t *testing.T) {
 				if _, err := method.call(t.Context(), owner, request); status.Code(err) != codes.PermissionDenied {
 					t.Errorf("the owner, who is no service either: %v", err)
 				}
-			case rule == everyones && status.Code(err) == codes.NotFound: // No base dataset is set up.
 			case rule == everyones || rule == ownNamespace:
 				if err != nil {
 					t.Errorf("%s: %v", rule, err)
@@ -185,6 +184,7 @@ const (
 	requestID       = "0194f0a0-0000-7000-8000-00000000beef"
 	secretReady     = "datasets/" + secretDataset + "/versions/1"
 	secretUploading = "datasets/" + secretDataset + "/versions/2"
+	secretBase      = "baseDatasets/" + secretDataset
 )
 
 // makeResources makes a READY version, one that is still UPLOADING, a job and its model.
@@ -203,6 +203,10 @@ func makeResources(t *testing.T, api *client.Client) *resources {
 	if err := api.Post(ctx, "/v1/datasets/"+secretDataset+"/versions?requestId="+requestID, newUpload(), uploading); err != nil || uploading.GetName() != secretUploading {
 		t.Fatalf("%v: %v", err, uploading)
 	}
+	publish := &basePublishCommand{Dataset: secretReady, ID: secretDataset}
+	if err := publish.publish(ctx, api, out); err != nil {
+		t.Fatal(err)
+	}
 	job := &trainingv1.TrainingJob{Recipe: "recipes/image-classification", DatasetVersion: secretReady}
 	if err := api.Post(ctx, "/v1/trainingJobs?requestId="+requestID, job, job); err != nil {
 		t.Fatal(err)
@@ -215,7 +219,7 @@ func makeResources(t *testing.T, api *client.Client) *resources {
 		job: job.GetName(),
 		byPattern: map[string]string{
 			"datasets/*": "datasets/" + secretDataset, "datasets/*/versions/*": secretReady, "trainingJobs/*": job.GetName(), "models/*": job.GetModel(),
-			"recipes/*": "recipes/image-classification", "baseDatasets/*": "baseDatasets/none",
+			"recipes/*": "recipes/image-classification", "baseDatasets/*": secretBase,
 		},
 		// What requests need beside names, so that nothing but the caller is wrong with them.
 		fields: map[protoreflect.Name]protoreflect.Value{
@@ -223,6 +227,8 @@ func makeResources(t *testing.T, api *client.Client) *resources {
 			"dataset_version": protoreflect.ValueOfString(secretReady), "recipe": protoreflect.ValueOfString("recipes/image-classification"),
 			"file_name": protoreflect.ValueOfString("x.zip"), "size_bytes": protoreflect.ValueOfInt64(1),
 			"part_number": protoreflect.ValueOfInt32(1), "crc32c": protoreflect.ValueOfString("yZRlqg=="),
+			"base_dataset_id": protoreflect.ValueOfString(secretDataset), "storage": protoreflect.ValueOfEnum(trainingv1.BaseDataset_EFS.Number()),
+			"file_system_id": protoreflect.ValueOfString(localFileSystem), "path": protoreflect.ValueOfString("/" + localProject + "/" + secretDataset),
 			// Of calls between services.
 			"project": protoreflect.ValueOfString(localProject), "bucket": protoreflect.ValueOfString("trainyard"),
 			"key":  protoreflect.ValueOfString("uploads/" + localProject + "/" + secretDataset + "/1/source.zip"),
@@ -266,7 +272,7 @@ func (r *resources) mentionedIn(text string) bool {
 func (r *resources) state(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	for _, name := range []string{"datasets/" + secretDataset, secretReady, secretUploading, r.job, r.byPattern["models/*"]} {
+	for _, name := range []string{"datasets/" + secretDataset, secretReady, secretUploading, secretBase, r.job, r.byPattern["models/*"]} {
 		data, err := r.api.GetJSON(t.Context(), "/v1/"+name)
 		if err != nil {
 			t.Fatal(err)
@@ -338,6 +344,8 @@ func kindOf(value protoreflect.Value) protoreflect.Kind {
 		return protoreflect.Int32Kind
 	case int64:
 		return protoreflect.Int64Kind
+	case protoreflect.EnumNumber:
+		return protoreflect.EnumKind
 	default:
 		return protoreflect.StringKind
 	}

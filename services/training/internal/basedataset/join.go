@@ -17,14 +17,6 @@ type Dataset struct {
 	Inputs map[string]string
 }
 
-// Join is how a base dataset goes together with the user's.
-type Join struct {
-	// Inputs are the base dataset's features that the recipe reads where they haven't the usual names, by the inputs' parameters.
-	Inputs map[string]string
-	// Notes are what the user should know, a sentence each.
-	Notes []string
-}
-
 // JoinError tells that a job could make nothing of a base dataset.
 type JoinError struct {
 	ID      string
@@ -35,50 +27,37 @@ func (e *JoinError) Error() string { return e.Message }
 
 const classLabel, imageClass = "ClassLabel", "Image"
 
-// CheckJoin tells whether a recipe can train on a base dataset together with the user's: it must hold what the recipe reads, and share a
-// class. What nobody said of the base dataset isn't checked. chosen is nil with an image of the user's own, which reads what it likes. It
-// fails with a JoinError.
-func CheckJoin(b *BaseDataset, chosen *recipe.Recipe, with Dataset) (Join, error) {
+// CheckJoin tells whether a recipe can train on a base dataset together with the user's: it must hold what the recipe reads, by the usual
+// names or as the only features of their kind, and share a class. What nobody said of the base dataset isn't checked. chosen is nil with an
+// image of the user's own, which reads what it likes. notes are what the user should know, a sentence each. It fails with a JoinError.
+func CheckJoin(b *BaseDataset, chosen *recipe.Recipe, with Dataset) (notes []string, err error) {
 	if chosen == nil {
-		return Join{}, nil
+		return nil, nil
 	}
-	var join Join
 	for _, input := range chosen.Inputs {
 		if input.Class == classLabel {
 			note, err := b.sharedClasses(with.Labels)
 			if err != nil {
-				return Join{}, err
+				return nil, err
 			}
-			join.note(note)
+			notes = append(notes, note)
 		}
 		if len(b.Features) == 0 {
 			continue
 		}
 		name, err := b.input(chosen, input)
 		if err != nil {
-			return Join{}, err
-		}
-		if name != input.Default {
-			if join.Inputs == nil {
-				join.Inputs = map[string]string{}
-			}
-			join.Inputs[input.Parameter] = name
+			return nil, err
 		}
 		if input.Class == imageClass {
 			theirs, ok := with.Inputs[input.Parameter]
 			if !ok {
 				theirs = input.Default
 			}
-			join.note(shapeNote(b.ID, b.Features[name].Shape, with.Features[theirs].Shape))
+			notes = append(notes, shapeNote(b.ID, b.Features[name].Shape, with.Features[theirs].Shape))
 		}
 	}
-	return join, nil
-}
-
-func (j *Join) note(text string) {
-	if text != "" {
-		j.Notes = append(j.Notes, text)
-	}
+	return slices.DeleteFunc(notes, func(note string) bool { return note == "" }), nil
 }
 
 // sharedClasses counts the classes that are the user's as well, and refuses a base dataset of which none is: it would be read for nothing.

@@ -138,16 +138,15 @@ func (e *entry) locations(here string) ([]Location, error) {
 }
 
 var (
-	idPattern      = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	versionChannel = regexp.MustCompile(`^version-[0-9]+$`)
-	featureClass   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
+	idPattern    = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	featureClass = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
 )
 
 func checkID(id string) error {
 	if !idPattern.MatchString(id) {
 		return fmt.Errorf("id %q must be 1 to 63 of a-z0-9-, begin with a letter and not end in -", id)
 	}
-	if spec.IsReservedChannel(id) || versionChannel.MatchString(id) {
+	if spec.IsReservedChannel(id) {
 		return fmt.Errorf("id %q is the name of a channel that every job may have; choose another", id)
 	}
 	return nil

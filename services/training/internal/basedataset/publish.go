@@ -39,10 +39,6 @@ func (c *Catalog) Publish(ctx context.Context, project string, p Publication) (*
 	if !isShare(p.MixRatio) {
 		return nil, &FieldError{Field: "mix_ratio", Message: fmt.Sprintf("mix_ratio %v must be from 0 to 1.", p.MixRatio)}
 	}
-	location, err := c.place(project, p.FileSystem)
-	if err != nil {
-		return nil, err
-	}
 	version, err := c.Versions.Ready(ctx, project, p.DatasetVersion, "dataset_version")
 	if err != nil {
 		return nil, err
@@ -50,8 +46,9 @@ func (c *Catalog) Publish(ctx context.Context, project string, p Publication) (*
 	if err := publishable(version); err != nil {
 		return nil, err
 	}
-	if location.Storage == S3 {
-		location.URI = version.GetUri()
+	location, err := c.place(project, version, p.FileSystem)
+	if err != nil {
+		return nil, err
 	}
 	b := &BaseDataset{
 		Project: project, ID: p.ID, DisplayName: p.DisplayName, Description: p.Description, MixRatio: p.MixRatio,
@@ -92,10 +89,10 @@ func (c *Catalog) Publish(ctx context.Context, project string, p Publication) (*
 	return c.same(earlier, b)
 }
 
-// place checks where the base dataset is to be read. Of the version's own S3 prefix the URI isn't known yet.
-func (c *Catalog) place(project string, asked *Location) (Location, error) {
+// place gives where the base dataset is to be read: the version's own S3 prefix, or what is asked for if the project may have it.
+func (c *Catalog) place(project string, version *ingestv1.Version, asked *Location) (Location, error) {
 	if asked == nil {
-		return Location{Region: c.Region, Storage: S3}, nil
+		return Location{Region: c.Region, Storage: S3, URI: version.GetUri()}, nil
 	}
 	location := *asked
 	if location.Region == "" {

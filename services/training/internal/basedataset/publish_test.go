@@ -368,7 +368,7 @@ func places(t *testing.T, w *world) {
 		"all of the project's":       {efs("/bases/a"), "file_system.path", allowed},
 		"beside the root":            {efs("/basement/a/digits"), "file_system.path", allowed},
 		"back out":                   {efs("/bases/a/../b/digits"), "file_system", "without .."},
-		"a control character":        {efs("/bases/a/x\ny"), "file_system.path", allowed},
+		"a control character":        {efs("/bases/a/x\ny"), "file_system", "one line"},
 		"another file system":        {&basedataset.Location{Storage: basedataset.EFS, FileSystemID: "fs-00000009", Path: "/bases/a/digits"}, "file_system.path", allowed},
 		"EFS for Lustre":             {&basedataset.Location{Storage: basedataset.EFS, FileSystemID: "fs-00000002", Path: "/a/digits"}, "file_system.path", allowed},
 		"another mount name":         {lustre("mounttwo", "/a/digits"), "file_system.path", allowed},

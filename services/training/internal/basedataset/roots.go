@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"unicode"
 )
 
 // Root is a directory that published base datasets may lie under, each project's in a directory of the project's name.
@@ -62,12 +61,11 @@ func allow(roots []Root, project string, l Location) error {
 	if _, err := l.Source(); err != nil {
 		return &FieldError{Field: "file_system", Message: "file_system: " + err.Error() + "."}
 	}
-	printable := !strings.ContainsFunc(l.Path, unicode.IsControl)
 	allowed := make([]string, len(roots))
 	for i, root := range roots {
 		root.Path = path.Join(root.Path, project)
 		same := root.Storage == l.Storage && root.FileSystemID == l.FileSystemID && root.MountName == l.MountName
-		if same && printable && l.Path != root.Path && within(l.Path, root.Path) {
+		if same && l.Path != root.Path && within(l.Path, root.Path) {
 			return nil
 		}
 		allowed[i] = root.text() + "/…"

@@ -40,7 +40,7 @@ func (l *Launcher) addBases(ctx context.Context, p *Plan, described *spec.Job, r
 		if err != nil {
 			return &FieldError{Field: field, Message: err.Error()}
 		}
-		join, err := basedataset.CheckJoin(base, p.Recipe, with)
+		notes, err := basedataset.CheckJoin(base, p.Recipe, with)
 		if err != nil {
 			return &FieldError{Field: field, Message: err.Error()}
 		}
@@ -63,7 +63,7 @@ func (l *Launcher) addBases(ctx context.Context, p *Plan, described *spec.Job, r
 			ID: base.ID, Region: location.Region, Storage: string(location.Storage), URI: location.URI, FileSystemID: location.FileSystemID,
 			Path: location.Path, MountName: location.MountName, ManifestSHA256: manifest,
 		})
-		p.Job.Notes = append(p.Job.Notes, join.Notes...)
+		p.Job.Notes = append(p.Job.Notes, notes...)
 		if note != "" {
 			p.Job.Notes = append(p.Job.Notes, note)
 		}
