@@ -169,9 +169,12 @@ func TestListReadsAnyCollection(t *testing.T) {
 		rows []string
 		next string
 	}{
-		`{"datasets":[{"name":"datasets/d","displayName":"D"}],"nextPageToken":"t"}`:       {[]string{"datasets/d\tD"}, "map[pageToken:t]"},
-		`{"events":[{"sequence":"1","resource":"r","type":"x"}],"nextCursor":"1"}`:         {[]string{"1\tx\tr"}, "map[cursor:1]"},
-		`{"rejections":[{"path":"a.png","reason":"R"}],"totalSize":1}`:                     {[]string{"a.png\tR"}, "map[]"},
+		`{"datasets":[{"name":"datasets/d","displayName":"D"}],"nextPageToken":"t"}`: {[]string{"datasets/d\tD"}, "map[pageToken:t]"},
+		`{"events":[{"sequence":"1","resource":"r","type":"x"}],"nextCursor":"1"}`:   {[]string{"1\tx\tr"}, "map[cursor:1]"},
+		`{"rejections":[{"path":"a.png","reason":"R"}],"totalSize":1}`:               {[]string{"a.png\tR"}, "map[]"},
+		`{"sweeps":[{"name":"sweeps/s","state":"RUNNING","trainingJob":{"recipe":"recipes/r"},"bestTrainingJob":"trainingJobs/b","trialCount":6}]}`: {
+			[]string{"sweeps/s\tRUNNING\ttrainingJobs/b\t6"}, "map[]",
+		},
 		`{"models":[],"nextPageToken":""}`:                                                 {nil, "map[]"},
 		`{"rejections":[{"kind":"row","where":"3","path":"a.csv","reason":"R"}]}`:          {[]string{"a.csv\trow\t3\tR"}, "map[]"},
 		`{"files":[{"name":"report.json"}],"shards":[{"name":"a-train"}]}`:                 {[]string{"a-train", "report.json"}, "map[]"},

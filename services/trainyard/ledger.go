@@ -30,12 +30,7 @@ func (c *ledgerCommand) Run(ctx context.Context) error {
 	if err := api.Get(ctx, "/v1/trainingJobs/"+id(c.Job), nil, job); err != nil {
 		return err
 	}
-	if c.JSON {
-		// The two that stand beside each other, in the fields of a job.
-		newOutput(true).raw(marshal(&trainingv1.TrainingJob{Name: job.GetName(), State: job.GetState(), Ledger: job.GetLedger(), Estimate: job.GetEstimate()}))
-		return nil
-	}
-	fmt.Println(stateLine(job) + "\n" + ledgerText(job))
+	newOutput(c.JSON).result(job, stateLine(job)+"\n"+ledgerText(job))
 	return nil
 }
 

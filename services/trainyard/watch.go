@@ -204,6 +204,9 @@ func row(item json.RawMessage) string {
 		"fileName", "datasetVersion", "trainingJob", "bestTrainingJob", "trialCount", "exampleCount", "sizeBytes", "message", "createTime",
 	} {
 		value, ok := fields[key]
+		if _, nested := value.(map[string]any); nested { // A sweep's job is no name.
+			continue
+		}
 		if ok && (key != "kind" || value != "file") && (key != "where" || value != "0") { // A whole file is told by its path.
 			cells = append(cells, fmt.Sprint(value))
 		}

@@ -284,13 +284,33 @@ func TestPastJobsTeach(t *testing.T) {
 	}
 }
 
+func TestPastJobsTellHowLongStartsTake(t *testing.T) {
+	in := example()
+	in.HasBase, in.BaseStorage = true, price.EFS
+	in.Base = estimate.Data{Bytes: 1e6, Files: 1, Examples: 1000}
+	in.Dataset.Files = 0
+	past := func(start estimate.Start, bytes int64, seconds float64) estimate.PastJob {
+		return estimate.PastJob{Region: in.Region, InstanceType: in.InstanceType, Start: start, DownloadBytes: bytes, DownloadSeconds: seconds}
+	}
+	// Copying little takes 2 s, and of the 12 s with a mount 10 are left for that.
+	in.Past = []estimate.PastJob{past("", 1, 2), past(estimate.Start(price.EFS), 1, 12), past(estimate.Start(recipe.FastFile), 0, 3)}
+	options, assumptions := estimate.Estimate(in, prices(t, "times: {file_mb_per_second: 100}"))
+	near(t, "File and EFS", find(t, options, recipe.File, price.EFS).DownloadSeconds, 2+10+10)
+	near(t, "FastFile and EFS", find(t, options, recipe.FastFile, price.EFS).DownloadSeconds, 10)
+	near(t, "FastFile alone", find(t, options, recipe.FastFile, price.S3).DownloadSeconds, 3)
+	near(t, "FSx, which none had", find(t, options, recipe.FastFile, price.FSxLustre).DownloadSeconds, 45)
+	if !says(assumptions, "by EFS can be read after 10.0 s (median of 1 past job)") || !says(assumptions, "EFS in us-east-1: 0.3 USD") {
+		t.Errorf("%q", assumptions)
+	}
+}
+
 func TestPastOfAJob(t *testing.T) {
 	second := func(n int64) int64 { return n * 1e6 }
 	j := &job.Job{
 		State: job.Succeeded, Region: "us-east-1", DatasetVersion: "datasets/d/versions/1", EndTime: second(100), Epoch: 5,
 		Resources: job.Resources{InstanceType: "ml.m5.xlarge"}, Parameters: recipe.Values{"epochs": 10.0},
 		Metrics:  map[string]float64{"progress:examples_per_second": 123},
-		Estimate: &job.Estimate{Examples: 1000, DownloadBytes: 5},
+		Estimate: &job.Estimate{InputMode: "File", Examples: 1000, DownloadBytes: 5},
 		Transitions: []job.Transition{
 			{Status: "Starting", Start: second(10), End: second(20)},
 			{Status: "Pending", Start: second(20), End: second(25)},
@@ -306,6 +326,24 @@ func TestPastOfAJob(t *testing.T) {
 	}
 	if !ok || got != want {
 		t.Errorf("%+v, %v; want %+v", got, ok, want)
+	}
+	for _, test := range []struct {
+		mode, storage, base string
+		want                estimate.Start
+	}{
+		{"File", "", "", ""},
+		{"FastFile", "", "", "FastFile"},
+		{"FastFile", "fsx-lustre", "", "fsx-lustre"},
+		{"File", "efs", "", "efs"},
+		{"File", "s3", "", "FastFile"},
+		{"File", "s3", "File", ""},
+		{"File", "s3", "Pipe", "Pipe"},
+	} {
+		j.BaseDatasets, j.InputModes = []string{"b"}, map[string]string{"b": test.base}
+		j.Estimate.InputMode, j.Estimate.BaseStorage = test.mode, test.storage
+		if got, _ := estimate.PastOf(j); got.Start != test.want {
+			t.Errorf("%+v: %q", test, got.Start)
+		}
 	}
 	j.Transitions[2].Status = "Interrupted"
 	if _, ok := estimate.PastOf(j); ok {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/trainyard/trainyard/services/training/price"
 	"github.com/trainyard/trainyard/services/training/recipe"
@@ -63,11 +64,10 @@ func newModel(in Input, prices *price.Table) *model {
 	}
 	m.work()
 	m.speed = m.learn(prices)
-	m.tellTimes()
 	if in.HasBase {
 		for _, s := range []price.Storage{price.EFS, price.FSxLustre} {
 			m.storage[s] = prices.StoragePerGBMonth(in.Region, s)
-			m.tell(m.storage[s].Source)
+			m.tell(title(string(s)) + strings.TrimPrefix(m.storage[s].Source, string(s)))
 		}
 		m.assume("FSx for Lustre has the least size that holds the base datasets: %d GiB, of 1200, 2400 and multiples of that; a GB is billed as 2³⁰ bytes.", LustreGiB(m.in.Base.Bytes))
 		m.assume("Copying base datasets to a file system takes time once, which is not reckoned.")
@@ -145,10 +145,10 @@ func (m *model) option(mode recipe.InputMode, place price.Storage) Option {
 		switch mode {
 		case recipe.FastFile:
 			streaming += bytes/mb/m.times.FastFileMBPerSecond.Value + files*m.times.FastFileSeconds.Value
-			start = max(start, m.times.FastFileStartSeconds.Value)
+			start = max(start, m.speed.starts[Start(mode)])
 		case recipe.Pipe:
 			streaming += bytes / mb / m.times.PipeMBPerSecond.Value
-			start = max(start, m.times.PipeStartSeconds.Value)
+			start = max(start, m.speed.starts[Start(mode)])
 		default:
 			copied += all
 			copiedFiles += allFiles
@@ -164,12 +164,12 @@ func (m *model) option(mode recipe.InputMode, place price.Storage) Option {
 		read(in.BaseMode, float64(in.Base.Bytes), float64(in.Base.Files), m.baseRead, files)
 	case price.EFS:
 		mounted = m.baseRead / mb / m.times.EFSMBPerSecond.Value
-		start = max(start, m.times.EFSStartSeconds.Value)
+		start = max(start, m.speed.starts[Start(place)])
 	case price.FSxLustre:
 		// Instances share the file system's throughput.
 		rate := m.times.LustreMBPerSecondPerTiB.Value * float64(LustreGiB(in.Base.Bytes)) / 1024 / float64(in.InstanceCount)
 		mounted = m.baseRead / mb / rate
-		start = max(start, m.times.LustreStartSeconds.Value)
+		start = max(start, m.speed.starts[Start(place)])
 	}
 	if copied > 0 {
 		o.DownloadBytes = int64(copied)

@@ -27,8 +27,26 @@ type PastJob struct {
 	QueueSeconds      float64
 	DownloadSeconds   float64
 	DownloadBytes     int64
-	TrainSeconds      float64
-	UploadSeconds     float64
+	// Start is what the seconds of download have beside copying; empty when all data was copied.
+	Start         Start
+	TrainSeconds  float64
+	UploadSeconds float64
+}
+
+// Start is what passes before training where data isn't copied: the value is the storage's or the input mode's.
+type Start string
+
+// startOf tells which start counts, the mount of a file system before a stream.
+func startOf(mode, baseMode recipe.InputMode, place price.Storage) Start {
+	switch {
+	case onFileSystem(place):
+		return Start(place)
+	case mode != recipe.File:
+		return Start(mode)
+	case place == price.S3 && baseMode != recipe.File:
+		return Start(baseMode)
+	}
+	return ""
 }
 
 // speedMetric is where recipes tell their speed.
@@ -48,11 +66,22 @@ func PastOf(j *job.Job) (PastJob, bool) {
 	if j.Estimate != nil {
 		past.DownloadBytes = j.Estimate.DownloadBytes
 		past.Examples = j.Estimate.Examples
+		past.Start = startOf(recipe.InputMode(j.Estimate.InputMode), baseModeOf(j), price.Storage(j.Estimate.BaseStorage))
 		if epochs, ok := j.Parameters["epochs"].(float64); ok && epochs > 0 && j.Epoch > 0 {
 			past.Examples *= min(j.Epoch/epochs, 1) // It may have stopped early.
 		}
 	}
 	return past, true
+}
+
+// baseModeOf is how a stored job's base datasets are read from S3.
+func baseModeOf(j *job.Job) recipe.InputMode {
+	for _, id := range j.BaseDatasets {
+		if mode := j.InputModes[id]; mode != "" {
+			return recipe.InputMode(mode)
+		}
+	}
+	return recipe.FastFile
 }
 
 // speed is what past jobs or else assumptions say of the next one.
@@ -61,6 +90,7 @@ type speed struct {
 	programStart float64 // Seconds of training in which no example is trained on.
 	copyStart    float64 // Seconds that copying takes however little it is.
 	copyRate     float64 // MB a second.
+	starts       map[Start]float64
 	queue        float64
 	upload       float64
 }
@@ -121,7 +151,7 @@ func (m *model) learn(prices *price.Table) speed {
 
 func (m *model) learnCopying(past []PastJob, s *speed) {
 	if rate, n := median(past, func(p PastJob) (float64, bool) {
-		return float64(p.DownloadBytes) / mb / max(p.DownloadSeconds, 1e-3), p.DownloadBytes >= tellingBytes && p.DownloadSeconds > 0
+		return float64(p.DownloadBytes) / mb / max(p.DownloadSeconds, 1e-3), p.Start == "" && p.DownloadBytes >= tellingBytes && p.DownloadSeconds > 0
 	}); n > 0 {
 		s.copyRate = rate
 		m.assume("File mode copies %.0f MB/s (median of %s).", rate, jobs(n))
@@ -129,12 +159,13 @@ func (m *model) learnCopying(past []PastJob, s *speed) {
 		m.tell(m.times.FileMBPerSecond.Source)
 	}
 	if start, n := median(past, func(p PastJob) (float64, bool) {
-		return max(p.DownloadSeconds-float64(p.DownloadBytes)/mb/s.copyRate, 0), p.DownloadBytes > 0 && p.DownloadBytes < tellingBytes
+		return max(p.DownloadSeconds-float64(p.DownloadBytes)/mb/s.copyRate, 0), p.Start == "" && p.DownloadBytes > 0 && p.DownloadBytes < tellingBytes
 	}); n > 0 {
 		s.copyStart = start
 		m.assume("Copying takes at least %.1f s (median of %s with little data).", start, jobs(n))
 	}
 	m.tell(m.times.FileSeconds.Source)
+	m.learnStarts(past, s)
 }
 
 // learnExamples finds the speed of one instance: from jobs on this instance type and data, on this type, or on others by the ratio of prices.
@@ -177,26 +208,59 @@ func (m *model) learnExamples(past []PastJob, prices *price.Table) float64 {
 	return assumedExamples
 }
 
-// tellTimes lists the times of the modes and file systems that are reckoned with.
-func (m *model) tellTimes() {
+// learnStarts finds what passes before data that isn't copied can be read, and lists how fast it is read then.
+func (m *model) learnStarts(past []PastJob, s *speed) {
 	t := &m.times
-	var figures []price.Figure
-	if slices.Contains(m.in.Modes, recipe.FastFile) {
-		figures = append(figures, t.FastFileStartSeconds, t.FastFileMBPerSecond, t.FastFileSeconds)
-	}
-	if slices.Contains(m.in.Modes, recipe.Pipe) {
-		figures = append(figures, t.PipeStartSeconds, t.PipeMBPerSecond)
-	}
-	for _, f := range figures {
-		m.tell(f.Source)
-	}
-	if m.in.HasBase {
-		for _, f := range []price.Figure{t.EFSStartSeconds, t.EFSMBPerSecond, t.LustreStartSeconds, t.LustreMBPerSecondPerTiB} {
+	s.starts = map[Start]float64{}
+	for _, way := range []struct {
+		start   Start
+		matters bool
+		told    price.Figure
+		rest    []price.Figure
+	}{
+		{Start(recipe.FastFile), slices.Contains(m.in.Modes, recipe.FastFile), t.FastFileStartSeconds, []price.Figure{t.FastFileMBPerSecond, t.FastFileSeconds}},
+		{Start(recipe.Pipe), slices.Contains(m.in.Modes, recipe.Pipe), t.PipeStartSeconds, []price.Figure{t.PipeMBPerSecond}},
+		{Start(price.EFS), m.in.HasBase, t.EFSStartSeconds, []price.Figure{t.EFSMBPerSecond}},
+		{Start(price.FSxLustre), m.in.HasBase, t.LustreStartSeconds, []price.Figure{t.LustreMBPerSecondPerTiB}},
+	} {
+		s.starts[way.start] = way.told.Value
+		seconds, n := median(past, func(p PastJob) (float64, bool) {
+			copying := float64(p.DownloadBytes) / mb / s.copyRate
+			if p.DownloadBytes > 0 {
+				copying += s.copyStart
+			}
+			return max(p.DownloadSeconds-copying, 0), p.Start == way.start
+		})
+		if n > 0 {
+			s.starts[way.start] = seconds
+		}
+		if !way.matters {
+			continue
+		}
+		if n > 0 {
+			m.assume("Data that is read by %s can be read after %.1f s (median of %s).", title(string(way.start)), seconds, jobs(n))
+		} else {
+			m.tell(way.told.Source)
+		}
+		for _, f := range way.rest {
 			m.tell(f.Source)
 		}
+	}
+	if m.in.HasBase {
 		m.assume("From S3 base datasets are read in %s mode.", m.in.BaseMode)
 	}
 	m.assume("What isn't copied is read anew in each epoch, while training goes on.")
+}
+
+// title is the name that people know a storage or a mode by.
+func title(name string) string {
+	switch price.Storage(name) {
+	case price.EFS:
+		return "EFS"
+	case price.FSxLustre:
+		return "FSx for Lustre"
+	}
+	return name
 }
 
 // median is of the values that are to be counted, and says how many there are.
