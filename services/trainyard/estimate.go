@@ -93,7 +93,10 @@ func breakEven(e *trainingv1.Estimate) string {
 	if e.GetBreakEvenJobsPerMonth() <= 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.4g jobs/month", e.GetBreakEvenJobsPerMonth())
+	if e.GetBreakEvenJobsPerMonth() == 1 {
+		return "1 job/month"
+	}
+	return fmt.Sprintf("%.0f jobs/month", e.GetBreakEvenJobsPerMonth())
 }
 
 // estimateLine is what is expected of a job that was made.
