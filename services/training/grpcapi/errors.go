@@ -37,6 +37,7 @@ func toStatus(err error) error {
 		open     *launch.NotEndedError
 		failed   *launch.PreflightError
 		quotas   *quota.ExceededError
+		unpriced *quota.PriceUnknownError
 	)
 	switch {
 	case errors.As(err, &notFound):
@@ -60,6 +61,9 @@ func toStatus(err error) error {
 	case errors.As(err, &quotas):
 		return apierror.New(codes.ResourceExhausted, errorsv1.ErrorReason_QUOTA_EXCEEDED, quotas.Error(),
 			"quota", quotas.Quota, "limit", number(quotas.Limit), "used", number(quotas.Used), "left", number(quotas.Left), "asked", number(quotas.Asked))
+	case errors.As(err, &unpriced):
+		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_QUOTA_EXCEEDED, unpriced.Error(),
+			"quota", quota.Cost, "instance_type", unpriced.InstanceType, "region", unpriced.Region)
 	case errors.As(err, &noLogs):
 		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "CloudWatch Logs does not answer now; try again.")
 	case errors.As(err, &noIngest):

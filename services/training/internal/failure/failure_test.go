@@ -1,11 +1,13 @@
 package failure_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	"github.com/trainyard/trainyard/services/training/internal/failure"
+	"github.com/trainyard/trainyard/services/training/preflight"
 )
 
 func TestFailureReasons(t *testing.T) {
@@ -128,6 +130,24 @@ func TestFailureReasons(t *testing.T) {
 				t.Error("a cause goes with a mend")
 			}
 		})
+	}
+}
+
+// What a failure names as the check that sees it beforehand is one that there is.
+func TestChecksExist(t *testing.T) {
+	var known []string
+	for _, check := range preflight.All() {
+		known = append(known, check.Name)
+	}
+	for _, text := range []string{
+		"FSx for Lustre is currently not supported in the region cn-north-1", "File system connection timed out",
+		"Unable to mount file system: No such file or directory: /x", "Unable to mount", "Configuration is ambiguously defined", "ResourceLimitExceeded",
+		"CapacityError", "could not assume role", "kms:Decrypt", "PermanentRedirect", "AccessDenied", "Cannot pull algorithm container",
+		"route to an S3 VPC endpoint", "dedicated tenancy",
+	} {
+		if check := failure.Of(text).Metadata[failure.MetaCheck]; !slices.Contains(known, check) {
+			t.Errorf("%q names the check %q, which is none of %v", text, check, known)
+		}
 	}
 }
 
