@@ -184,6 +184,9 @@ func sweepText(sweep *trainingv1.Sweep) string {
 	rows := [][]string{slices.Concat([]string{"", "TRIAL", "STATE"}, names, []string{sweep.GetObjectiveMetric(), "BILLED", "JOB"})}
 	for _, trial := range sweep.GetTrials() {
 		mark, value, state := "", "", "waits"
+		if sweepEnded(sweep) {
+			state = "not run"
+		}
 		if trial.GetTrainingJob() != "" {
 			state = trial.GetState().String()
 			if trial.GetTrainingJob() == sweep.GetBestTrainingJob() {

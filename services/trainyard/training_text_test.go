@@ -156,7 +156,7 @@ downloading, of the billed time  0 %`},
    TRIAL  STATE      channels  learning_rate  validation:accuracy  BILLED  JOB
    1      FAILED     grey      0.1                                 30 s    trainingJobs/a
 *  2      SUCCEEDED  rgb       0.004          0.9753               60 s    trainingJobs/b
-   3      waits      rgb       0.01                                0 s
+   3      not run    rgb       0.01                                0 s
 sweeps/s FAILED 2/3 trials ended, best validation:accuracy=0.9753 (trainingJobs/b)
 Too many trials failed.
 trial 1: out of memory
