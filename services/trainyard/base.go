@@ -264,9 +264,9 @@ func printBase(base *trainingv1.BaseDataset) string {
 	for _, l := range base.GetLocations() {
 		where := l.GetUri()
 		if where == "" {
-			where = strings.TrimSpace(fmt.Sprintf("%s %s %s", l.GetFileSystemId(), l.GetMountName(), l.GetPath()))
+			where = l.GetFileSystemId() + " " + strings.TrimSpace(l.GetMountName()+" "+l.GetPath())
 		}
-		add("location", strings.TrimSpace(fmt.Sprintf("%s %s %s", l.GetRegion(), storageName(l.GetStorage()), where)))
+		add("location", fmt.Sprintf("%s %s %s", l.GetRegion(), storageName(l.GetStorage()), where))
 	}
 	if base.GetStorage() == trainingv1.BaseDataset_STORAGE_UNSPECIFIED {
 		add("", "no job of this installation can read it: none of these works in its region")
