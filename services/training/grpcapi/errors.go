@@ -28,6 +28,7 @@ func toStatus(err error) error {
 		unknown  *recipe.UnknownParameterError
 		invalid  *recipe.InvalidParameterError
 		field    *launch.FieldError
+		changed  *launch.ChangedError
 		notReady *launch.NotReadyError
 		noIngest *launch.UnavailableError
 		noLogs   *joblog.UnavailableError
@@ -50,6 +51,8 @@ func toStatus(err error) error {
 			"field", "training_job.parameters."+invalid.Name, "parameter", invalid.Name, "value", invalid.Value, "limit", invalid.Limit)
 	case errors.As(err, &field):
 		return apierror.Invalid(field.Field, field.Message)
+	case errors.As(err, &changed):
+		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_SOURCE_MISMATCH, changed.Error(), "field", changed.Field)
 	case errors.As(err, &notReady):
 		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, notReady.Error(),
 			"resource", notReady.Name, "state", notReady.State)
