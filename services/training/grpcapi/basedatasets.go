@@ -141,7 +141,6 @@ func baseDatasetStatus(err error) error {
 		exists      *basedataset.ExistsError
 		operators   *basedataset.OperatorsError
 		limit       *basedataset.LimitError
-		manifest    *basedataset.ManifestError
 		unavailable *basedataset.UnavailableError
 	)
 	switch {
@@ -153,8 +152,6 @@ func baseDatasetStatus(err error) error {
 		return apierror.New(codes.PermissionDenied, errorsv1.ErrorReason_PERMISSION_MISSING, operators.Error(), "resource", operators.Name)
 	case errors.As(err, &limit):
 		return apierror.New(codes.ResourceExhausted, errorsv1.ErrorReason_QUOTA_EXCEEDED, limit.Error(), "quota", "base_datasets", "limit", strconv.Itoa(limit.Limit))
-	case errors.As(err, &manifest):
-		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_SOURCE_MISMATCH, manifest.Error(), "resource", job.BaseDatasetName(manifest.ID))
 	case errors.As(err, &unavailable):
 		return apierror.New(codes.Unavailable, errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE, "S3, which has the datasets, does not answer now; try again.")
 	}

@@ -59,6 +59,9 @@ func (c *Catalog) Publish(ctx context.Context, project string, p Publication) (*
 	if b.DisplayName == "" {
 		b.DisplayName = b.ID
 	}
+	if _, _, err := c.Resolve(b); err != nil {
+		return nil, &FieldError{Field: "file_system", Message: err.Error()}
+	}
 	for _, class := range version.GetClasses() {
 		b.Labels = append(b.Labels, class.GetName())
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/trainyard/trainyard/services/training/internal/basedataset"
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/migrations"
+	"github.com/trainyard/trainyard/services/training/region"
 )
 
 // versions are READY versions by project and name.
@@ -387,8 +388,16 @@ func places(t *testing.T, w *world) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	var err error
+	if w.Capabilities, err = region.Parse([]byte("regions: {us-east-1: {fsx_lustre: false, why: a test}}")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.publish("a", func(p *basedataset.Publication) { p.FileSystem = lustre("mountone", "/a/unsupported") })
+	if refused := (*basedataset.FieldError)(nil); !errors.As(err, &refused) || refused.Field != "file_system" || !strings.Contains(err.Error(), "not supported by SageMaker in us-east-1") {
+		t.Errorf("Lustre where it isn't supported: %v", err)
+	}
 	w.Roots = nil
-	_, err := w.publish("a", func(p *basedataset.Publication) { p.FileSystem = efs("/bases/a/digits") })
+	_, err = w.publish("a", func(p *basedataset.Publication) { p.FileSystem = efs("/bases/a/digits") })
 	if refused := (*basedataset.FieldError)(nil); !errors.As(err, &refused) || refused.Field != "file_system" || !strings.Contains(err.Error(), "--publish-roots") {
 		t.Errorf("no root: %v", err)
 	}
