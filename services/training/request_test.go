@@ -119,7 +119,7 @@ func badRequests(t *testing.T, s *service) {
 		},
 		"too many instances": {
 			func(j *trainingv1.TrainingJob) { j.Resources = &trainingv1.Resources{InstanceCount: 2} },
-			codes.InvalidArgument, errorsv1.ErrorReason_LIMIT_EXCEEDED, "instance_count",
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "instance_count",
 		},
 	}
 	for name, test := range tests {

@@ -78,7 +78,7 @@ func toStatus(err error) error {
 		return apierror.New(codes.InvalidArgument, swept.Reason, swept.Message,
 			"field", "sweep.parameters."+swept.Name, "parameter", swept.Name, "limit", swept.Limit)
 	case errors.As(err, &limit) && limit.Field != "":
-		return apierror.New(codes.InvalidArgument, errorsv1.ErrorReason_LIMIT_EXCEEDED, limit.Message, "field", "training_job."+limit.Field)
+		return apierror.Invalid("training_job."+limit.Field, limit.Message)
 	}
 	return err
 }

@@ -96,6 +96,28 @@ func (s *Training) EstimateTrainingJob(ctx context.Context, req *trainingv1.Esti
 	return res, nil
 }
 
+// CompareRegions implements TrainingService.
+func (s *Training) CompareRegions(ctx context.Context, req *trainingv1.CompareRegionsRequest) (*trainingv1.CompareRegionsResponse, error) {
+	project, err := auth.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var request *launch.Request
+	if req.GetTrainingJob() != nil {
+		given := launch.FromProto(req.GetTrainingJob())
+		request = &given
+	}
+	differences, err := s.Launcher.Compare(ctx, project, request, req.GetRegion(), req.GetOtherRegion())
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	res := new(trainingv1.CompareRegionsResponse)
+	for _, d := range differences {
+		res.Differences = append(res.Differences, &trainingv1.RegionDifference{Subject: d.Subject, Here: d.Here, There: d.There, Change: d.Change, Blocking: d.Blocking})
+	}
+	return res, nil
+}
+
 // GetTrainingUsage implements TrainingService.
 func (s *Training) GetTrainingUsage(ctx context.Context, _ *trainingv1.GetTrainingUsageRequest) (*trainingv1.GetTrainingUsageResponse, error) {
 	project, err := auth.Project(ctx)
