@@ -162,7 +162,8 @@ func differencesText(differences []*trainingv1.RegionDifference, here, there str
 		return fmt.Sprintf("Nothing differs between %s and %s.", here, there)
 	}
 	rows := [][]string{{"", "WHAT", here, there}}
-	var changes strings.Builder
+	var changes []string              // In their order, and
+	subjects := map[string][]string{} // what each is for: one change may mend many differences.
 	blocking := 0
 	for _, d := range differences {
 		mark := ""
@@ -171,13 +172,19 @@ func differencesText(differences []*trainingv1.RegionDifference, here, there str
 			blocking++
 		}
 		rows = append(rows, []string{mark, d.GetSubject(), d.GetHere(), d.GetThere()})
-		if d.GetChange() != "" {
-			fmt.Fprintf(&changes, "\n%s: %s", d.GetSubject(), d.GetChange())
+		if change := d.GetChange(); change != "" {
+			if subjects[change] == nil {
+				changes = append(changes, change)
+			}
+			subjects[change] = append(subjects[change], d.GetSubject())
 		}
 	}
 	text := table(rows)
-	if changes.Len() > 0 {
-		text += "\n\nTo change:" + changes.String()
+	if len(changes) > 0 {
+		text += "\n\nTo change:"
+	}
+	for _, change := range changes {
+		text += fmt.Sprintf("\n%s: %s", strings.Join(subjects[change], ", "), change)
 	}
 	if blocking > 0 {
 		text += fmt.Sprintf("\n\nA job fails in %s until what blocks is changed.", there)

@@ -61,13 +61,18 @@ The job would be made: 0 passed, 0 warn, 0 failed, 0 skipped.`},
 		"regions": {differencesText([]*trainingv1.RegionDifference{
 			{Subject: "file system: FSx for Lustre", Here: "supported", There: "not supported", Change: "Publish the base dataset on EFS.", Blocking: true},
 			{Subject: "host of S3", Here: "amazonaws.com", There: "amazonaws.com.cn"},
+			{Subject: "endpoint of s3", Here: "a", There: "b", Change: "Look the name up."},
+			{Subject: "endpoint of sqs", Here: "c", There: "d", Change: "Look the name up."},
 		}, "us-east-1", "cn-north-1"), `
         WHAT                         us-east-1      cn-north-1
 BLOCKS  file system: FSx for Lustre  supported      not supported
         host of S3                   amazonaws.com  amazonaws.com.cn
+        endpoint of s3               a              b
+        endpoint of sqs              c              d
 
 To change:
 file system: FSx for Lustre: Publish the base dataset on EFS.
+endpoint of s3, endpoint of sqs: Look the name up.
 
 A job fails in cn-north-1 until what blocks is changed.`},
 		"regions alike": {differencesText(nil, "a", "b"), "\nNothing differs between a and b."},
