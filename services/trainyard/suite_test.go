@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 // runSuite runs the whole suite in this process until the test ends.
 func runSuite(t *testing.T, c *upCommand) endpoints {
 	t.Helper()
+	t.Chdir(".") // Back to here at the end: the local S3 makes its folder the process's.
 	c.HTTP, c.GRPC, c.AWS = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	log, err := boot.NewLogger(boot.LogConfig{LogLevel: "warn", LogFormat: "text"})
 	if err != nil {
