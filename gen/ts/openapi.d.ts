@@ -1789,6 +1789,8 @@ export interface components {
         };
         /** @description What a model was made of. */
         "trainyard.training.v1.Lineage": {
+            /** @description More dataset versions that were trained on. */
+            additionalDatasetVersions?: components["schemas"]["trainyard.training.v1.PinnedVersion"][];
             /** @description The base datasets. */
             baseDatasets?: string[];
             /** @description The exact dataset version. */
@@ -1803,6 +1805,12 @@ export interface components {
             };
             /** @description The recipe. */
             recipe?: string;
+            /** @description Where it was trained. */
+            region?: string;
+            /** @description Where each base dataset was read, and the manifest it was held to. */
+            resolvedBaseDatasets?: components["schemas"]["trainyard.training.v1.ResolvedBaseDataset"][];
+            /** @description The job whose checkpoints it went on from, `trainingJobs/{job}`. */
+            resumeFrom?: string;
         };
         /** @description Response of ListBaseDatasets. */
         "trainyard.training.v1.ListBaseDatasetsResponse": {
@@ -1977,6 +1985,13 @@ export interface components {
              * @description When it was first entered.
              */
             startTime?: string;
+        };
+        /** @description A dataset version as it was when it was pinned. */
+        "trainyard.training.v1.PinnedVersion": {
+            /** @description SHA-256 of its manifest.json, hex. */
+            manifestSha256?: string;
+            /** @description `datasets/{d}/versions/{n}`. */
+            name?: string;
         };
         /** @description Response of PreflightTrainingJob. */
         "trainyard.training.v1.PreflightTrainingJobResponse": {

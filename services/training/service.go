@@ -10,7 +10,8 @@
 //   - logs:DescribeLogStreams, logs:GetLogEvents [log group /aws/sagemaker/TrainingJobs]
 //   - s3:GetObject [models/* of the bucket], and s3:ListBucket with the prefix models/: without it S3 answers 403 where a
 //     job left no model, which can't be told from a missing permission
-//   - s3:GetObject [datasets/*/features.json of the bucket]
+//   - s3:GetObject [datasets/*/features.json of the bucket; manifest.json of base datasets on S3]
+//   - what preflight reads, listed in preflight/README.md; what is missing makes its checks skipped and no more
 //   - sqs:ReceiveMessage, sqs:DeleteMessage [the events queue], if there is one
 package training
 
@@ -69,6 +70,7 @@ type Config struct {
 	Prices           string        `help:"YAML file of prices and throughputs, over what is built in." type:"path"`
 	Quotas           string        `help:"YAML file of the projects' quotas: concurrent jobs, instance hours and money a month." type:"path"`
 	UploadsQueueARN  string        `name:"uploads-queue-arn" help:"ARN of the queue that gets the uploads' S3 events, for preflight."`
+	Rates            runner.Rates  `embed:"" prefix:"rate-"`
 	PreflightTimeout time.Duration `help:"How long preflight may take before a job; 0 means 20s." default:"20s"`
 }
 
@@ -143,7 +145,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (boot.Unit, error) {
 	jobs.Quotas = known.quotas
 	recipes := recipe.All()
 	u.runner, err = runner.New(
-		runner.Config{EventsQueue: cfg.EventsQueue, PollEvery: cfg.PollEvery, LogEvery: cfg.LogEvery},
+		runner.Config{EventsQueue: cfg.EventsQueue, PollEvery: cfg.PollEvery, LogEvery: cfg.LogEvery, Rates: cfg.Rates},
 		runner.Deps{
 			Jobs: jobs, SageMaker: deps.SageMaker, Logs: deps.Logs, S3: deps.S3, SQS: deps.SQS, Recipes: recipes, Log: deps.Log,
 		})

@@ -166,7 +166,15 @@ type Lineage struct {
 	// All parameters, defaults included.
 	Parameters map[string]*structpb.Value `protobuf:"bytes,5,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The training image.
-	Image         string `protobuf:"bytes,6,opt,name=image,proto3" json:"image,omitempty"`
+	Image string `protobuf:"bytes,6,opt,name=image,proto3" json:"image,omitempty"`
+	// More dataset versions that were trained on.
+	AdditionalDatasetVersions []*PinnedVersion `protobuf:"bytes,7,rep,name=additional_dataset_versions,json=additionalDatasetVersions,proto3" json:"additional_dataset_versions,omitempty"`
+	// Where each base dataset was read, and the manifest it was held to.
+	ResolvedBaseDatasets []*ResolvedBaseDataset `protobuf:"bytes,8,rep,name=resolved_base_datasets,json=resolvedBaseDatasets,proto3" json:"resolved_base_datasets,omitempty"`
+	// The job whose checkpoints it went on from, `trainingJobs/{job}`.
+	ResumeFrom string `protobuf:"bytes,9,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`
+	// Where it was trained.
+	Region        string `protobuf:"bytes,10,opt,name=region,proto3" json:"region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,6 +251,89 @@ func (x *Lineage) GetImage() string {
 	return ""
 }
 
+func (x *Lineage) GetAdditionalDatasetVersions() []*PinnedVersion {
+	if x != nil {
+		return x.AdditionalDatasetVersions
+	}
+	return nil
+}
+
+func (x *Lineage) GetResolvedBaseDatasets() []*ResolvedBaseDataset {
+	if x != nil {
+		return x.ResolvedBaseDatasets
+	}
+	return nil
+}
+
+func (x *Lineage) GetResumeFrom() string {
+	if x != nil {
+		return x.ResumeFrom
+	}
+	return ""
+}
+
+func (x *Lineage) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+// A dataset version as it was when it was pinned.
+type PinnedVersion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `datasets/{d}/versions/{n}`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// SHA-256 of its manifest.json, hex.
+	ManifestSha256 string `protobuf:"bytes,2,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PinnedVersion) Reset() {
+	*x = PinnedVersion{}
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PinnedVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PinnedVersion) ProtoMessage() {}
+
+func (x *PinnedVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PinnedVersion.ProtoReflect.Descriptor instead.
+func (*PinnedVersion) Descriptor() ([]byte, []int) {
+	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PinnedVersion) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PinnedVersion) GetManifestSha256() string {
+	if x != nil {
+		return x.ManifestSha256
+	}
+	return ""
+}
+
 // Request of GetModel.
 type GetModelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -254,7 +345,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[2]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -266,7 +357,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[2]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -279,7 +370,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{2}
+	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetModelRequest) GetName() string {
@@ -300,7 +391,7 @@ type GetModelResponse struct {
 
 func (x *GetModelResponse) Reset() {
 	*x = GetModelResponse{}
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[3]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -312,7 +403,7 @@ func (x *GetModelResponse) String() string {
 func (*GetModelResponse) ProtoMessage() {}
 
 func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[3]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -325,7 +416,7 @@ func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelResponse.ProtoReflect.Descriptor instead.
 func (*GetModelResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{3}
+	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetModelResponse) GetModel() *Model {
@@ -348,7 +439,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[4]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +451,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[4]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +464,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{4}
+	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -403,7 +494,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[5]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -415,7 +506,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[5]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -428,7 +519,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{5}
+	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -456,7 +547,7 @@ type DownloadModelRequest struct {
 
 func (x *DownloadModelRequest) Reset() {
 	*x = DownloadModelRequest{}
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[6]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +559,7 @@ func (x *DownloadModelRequest) String() string {
 func (*DownloadModelRequest) ProtoMessage() {}
 
 func (x *DownloadModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[6]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +572,7 @@ func (x *DownloadModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadModelRequest.ProtoReflect.Descriptor instead.
 func (*DownloadModelRequest) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{6}
+	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DownloadModelRequest) GetName() string {
@@ -508,7 +599,7 @@ type DownloadModelResponse struct {
 
 func (x *DownloadModelResponse) Reset() {
 	*x = DownloadModelResponse{}
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[7]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +611,7 @@ func (x *DownloadModelResponse) String() string {
 func (*DownloadModelResponse) ProtoMessage() {}
 
 func (x *DownloadModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trainyard_training_v1_model_proto_msgTypes[7]
+	mi := &file_trainyard_training_v1_model_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +624,7 @@ func (x *DownloadModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadModelResponse.ProtoReflect.Descriptor instead.
 func (*DownloadModelResponse) Descriptor() ([]byte, []int) {
-	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{7}
+	return file_trainyard_training_v1_model_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DownloadModelResponse) GetUrl() string {
@@ -568,7 +659,7 @@ var File_trainyard_training_v1_model_proto protoreflect.FileDescriptor
 
 const file_trainyard_training_v1_model_proto_rawDesc = "" +
 	"\n" +
-	"!trainyard/training/v1/model.proto\x12\x15trainyard.training.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe1\x03\n" +
+	"!trainyard/training/v1/model.proto\x12\x15trainyard.training.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$trainyard/training/v1/training.proto\"\xe1\x03\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\ftraining_job\x18\x02 \x01(\tR\vtrainingJob\x12!\n" +
@@ -587,7 +678,7 @@ const file_trainyard_training_v1_model_proto_rawDesc = "" +
 	"createTime\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xd5\x02\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xd6\x04\n" +
 	"\aLineage\x12\x16\n" +
 	"\x06recipe\x18\x01 \x01(\tR\x06recipe\x12'\n" +
 	"\x0fdataset_version\x18\x02 \x01(\tR\x0edatasetVersion\x12'\n" +
@@ -596,10 +687,19 @@ const file_trainyard_training_v1_model_proto_rawDesc = "" +
 	"\n" +
 	"parameters\x18\x05 \x03(\v2..trainyard.training.v1.Lineage.ParametersEntryR\n" +
 	"parameters\x12\x14\n" +
-	"\x05image\x18\x06 \x01(\tR\x05image\x1aU\n" +
+	"\x05image\x18\x06 \x01(\tR\x05image\x12d\n" +
+	"\x1badditional_dataset_versions\x18\a \x03(\v2$.trainyard.training.v1.PinnedVersionR\x19additionalDatasetVersions\x12`\n" +
+	"\x16resolved_base_datasets\x18\b \x03(\v2*.trainyard.training.v1.ResolvedBaseDatasetR\x14resolvedBaseDatasets\x12\x1f\n" +
+	"\vresume_from\x18\t \x01(\tR\n" +
+	"resumeFrom\x12\x16\n" +
+	"\x06region\x18\n" +
+	" \x01(\tR\x06region\x1aU\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
-	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\".\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\"L\n" +
+	"\rPinnedVersion\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
+	"\x0fmanifest_sha256\x18\x02 \x01(\tR\x0emanifestSha256\".\n" +
 	"\x0fGetModelRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"F\n" +
 	"\x10GetModelResponse\x122\n" +
@@ -639,43 +739,47 @@ func file_trainyard_training_v1_model_proto_rawDescGZIP() []byte {
 	return file_trainyard_training_v1_model_proto_rawDescData
 }
 
-var file_trainyard_training_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_trainyard_training_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_trainyard_training_v1_model_proto_goTypes = []any{
 	(*Model)(nil),                 // 0: trainyard.training.v1.Model
 	(*Lineage)(nil),               // 1: trainyard.training.v1.Lineage
-	(*GetModelRequest)(nil),       // 2: trainyard.training.v1.GetModelRequest
-	(*GetModelResponse)(nil),      // 3: trainyard.training.v1.GetModelResponse
-	(*ListModelsRequest)(nil),     // 4: trainyard.training.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 5: trainyard.training.v1.ListModelsResponse
-	(*DownloadModelRequest)(nil),  // 6: trainyard.training.v1.DownloadModelRequest
-	(*DownloadModelResponse)(nil), // 7: trainyard.training.v1.DownloadModelResponse
-	nil,                           // 8: trainyard.training.v1.Model.MetricsEntry
-	nil,                           // 9: trainyard.training.v1.Lineage.ParametersEntry
-	(*structpb.Struct)(nil),       // 10: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 12: google.protobuf.Value
+	(*PinnedVersion)(nil),         // 2: trainyard.training.v1.PinnedVersion
+	(*GetModelRequest)(nil),       // 3: trainyard.training.v1.GetModelRequest
+	(*GetModelResponse)(nil),      // 4: trainyard.training.v1.GetModelResponse
+	(*ListModelsRequest)(nil),     // 5: trainyard.training.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),    // 6: trainyard.training.v1.ListModelsResponse
+	(*DownloadModelRequest)(nil),  // 7: trainyard.training.v1.DownloadModelRequest
+	(*DownloadModelResponse)(nil), // 8: trainyard.training.v1.DownloadModelResponse
+	nil,                           // 9: trainyard.training.v1.Model.MetricsEntry
+	nil,                           // 10: trainyard.training.v1.Lineage.ParametersEntry
+	(*structpb.Struct)(nil),       // 11: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*ResolvedBaseDataset)(nil),   // 13: trainyard.training.v1.ResolvedBaseDataset
+	(*structpb.Value)(nil),        // 14: google.protobuf.Value
 }
 var file_trainyard_training_v1_model_proto_depIdxs = []int32{
-	8,  // 0: trainyard.training.v1.Model.metrics:type_name -> trainyard.training.v1.Model.MetricsEntry
-	10, // 1: trainyard.training.v1.Model.evaluation:type_name -> google.protobuf.Struct
+	9,  // 0: trainyard.training.v1.Model.metrics:type_name -> trainyard.training.v1.Model.MetricsEntry
+	11, // 1: trainyard.training.v1.Model.evaluation:type_name -> google.protobuf.Struct
 	1,  // 2: trainyard.training.v1.Model.lineage:type_name -> trainyard.training.v1.Lineage
-	11, // 3: trainyard.training.v1.Model.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 4: trainyard.training.v1.Lineage.parameters:type_name -> trainyard.training.v1.Lineage.ParametersEntry
-	0,  // 5: trainyard.training.v1.GetModelResponse.model:type_name -> trainyard.training.v1.Model
-	0,  // 6: trainyard.training.v1.ListModelsResponse.models:type_name -> trainyard.training.v1.Model
-	11, // 7: trainyard.training.v1.DownloadModelResponse.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 8: trainyard.training.v1.Lineage.ParametersEntry.value:type_name -> google.protobuf.Value
-	2,  // 9: trainyard.training.v1.ModelService.GetModel:input_type -> trainyard.training.v1.GetModelRequest
-	4,  // 10: trainyard.training.v1.ModelService.ListModels:input_type -> trainyard.training.v1.ListModelsRequest
-	6,  // 11: trainyard.training.v1.ModelService.DownloadModel:input_type -> trainyard.training.v1.DownloadModelRequest
-	3,  // 12: trainyard.training.v1.ModelService.GetModel:output_type -> trainyard.training.v1.GetModelResponse
-	5,  // 13: trainyard.training.v1.ModelService.ListModels:output_type -> trainyard.training.v1.ListModelsResponse
-	7,  // 14: trainyard.training.v1.ModelService.DownloadModel:output_type -> trainyard.training.v1.DownloadModelResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	12, // 3: trainyard.training.v1.Model.create_time:type_name -> google.protobuf.Timestamp
+	10, // 4: trainyard.training.v1.Lineage.parameters:type_name -> trainyard.training.v1.Lineage.ParametersEntry
+	2,  // 5: trainyard.training.v1.Lineage.additional_dataset_versions:type_name -> trainyard.training.v1.PinnedVersion
+	13, // 6: trainyard.training.v1.Lineage.resolved_base_datasets:type_name -> trainyard.training.v1.ResolvedBaseDataset
+	0,  // 7: trainyard.training.v1.GetModelResponse.model:type_name -> trainyard.training.v1.Model
+	0,  // 8: trainyard.training.v1.ListModelsResponse.models:type_name -> trainyard.training.v1.Model
+	12, // 9: trainyard.training.v1.DownloadModelResponse.expire_time:type_name -> google.protobuf.Timestamp
+	14, // 10: trainyard.training.v1.Lineage.ParametersEntry.value:type_name -> google.protobuf.Value
+	3,  // 11: trainyard.training.v1.ModelService.GetModel:input_type -> trainyard.training.v1.GetModelRequest
+	5,  // 12: trainyard.training.v1.ModelService.ListModels:input_type -> trainyard.training.v1.ListModelsRequest
+	7,  // 13: trainyard.training.v1.ModelService.DownloadModel:input_type -> trainyard.training.v1.DownloadModelRequest
+	4,  // 14: trainyard.training.v1.ModelService.GetModel:output_type -> trainyard.training.v1.GetModelResponse
+	6,  // 15: trainyard.training.v1.ModelService.ListModels:output_type -> trainyard.training.v1.ListModelsResponse
+	8,  // 16: trainyard.training.v1.ModelService.DownloadModel:output_type -> trainyard.training.v1.DownloadModelResponse
+	14, // [14:17] is the sub-list for method output_type
+	11, // [11:14] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_trainyard_training_v1_model_proto_init() }
@@ -683,13 +787,14 @@ func file_trainyard_training_v1_model_proto_init() {
 	if File_trainyard_training_v1_model_proto != nil {
 		return
 	}
+	file_trainyard_training_v1_training_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trainyard_training_v1_model_proto_rawDesc), len(file_trainyard_training_v1_model_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

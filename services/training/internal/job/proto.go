@@ -107,11 +107,20 @@ func (m *Model) Proto() (*trainingv1.Model, error) {
 			BaseDatasets:   baseDatasetNames(m.Job.BaseDatasets),
 			Parameters:     parameters,
 			Image:          m.Job.Image,
+			Region:         m.Job.Region,
+
+			ResolvedBaseDatasets: resolvedBases(m.Job.ResolvedBases),
 		},
 		CreateTime: timestamp(m.CreateTime),
 	}
 	if m.Job.Recipe != "" {
 		p.Lineage.Recipe = RecipeName(m.Job.Recipe)
+	}
+	if m.Job.ResumeFrom != "" {
+		p.Lineage.ResumeFrom = Name(m.Job.ResumeFrom)
+	}
+	for _, v := range m.Job.AdditionalVersions {
+		p.Lineage.AdditionalDatasetVersions = append(p.Lineage.AdditionalDatasetVersions, &trainingv1.PinnedVersion{Name: v.Name, ManifestSha256: v.ManifestSHA256})
 	}
 	if m.Evaluation != "" {
 		p.Evaluation = new(structpb.Struct)

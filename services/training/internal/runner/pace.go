@@ -12,7 +12,10 @@ import (
 // Rates are the calls a second that all jobs together make of each API of SageMaker's. Its limits are low and shared with the whole account. Zero
 // values mean the defaults.
 type Rates struct {
-	Create, Describe, Stop, ListTags float64
+	Create   float64 `help:"Calls of CreateTrainingJob a second, of all jobs together; 0 means 2."`
+	Describe float64 `help:"Calls of DescribeTrainingJob a second; 0 means 4."`
+	Stop     float64 `help:"Calls of StopTrainingJob a second; 0 means 2."`
+	ListTags float64 `help:"Calls of ListTags a second; 0 means 2."`
 }
 
 var defaultRates = Rates{Create: 2, Describe: 4, Stop: 2, ListTags: 2}
