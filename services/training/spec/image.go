@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -42,17 +41,14 @@ func CheckImage(image, where string, allowed Registries) error {
 	if !allowed.allow(image) {
 		return fail(field, "The image %s is of a registry that is not allowed here: push it to one of %s.", shorten(image), strings.Join(allowed, ", "))
 	}
-	if err := checkImageRegion(image, where); err != nil {
-		return &Error{Field: field, Message: err.Error()}
-	}
-	return nil
+	return checkImageRegion(field, image, where)
 }
 
 // checkImageRegion refuses an image of ECR in another region: SageMaker pulls from its own region's.
-func checkImageRegion(image, where string) error {
+func checkImageRegion(field, image, where string) error {
 	account, of, ok := region.ParseRegistry(image)
 	if !ok || where == "" || of == where {
 		return nil
 	}
-	return fmt.Errorf("The image %s lies in %s, and the job runs in %s: push it to %s.", shorten(image), of, where, region.Registry(account, where)) //nolint:staticcheck // The text goes to the user as it is.
+	return fail(field, "The image %s lies in %s, and the job runs in %s: push it to %s.", shorten(image), of, where, region.Registry(account, where))
 }

@@ -37,8 +37,8 @@ func (job *Job) program() (*program, error) {
 	if n := characters(job.Image); n == 0 || n > maxImage {
 		return nil, fail("", "The training image's name has %d characters; SageMaker takes 1 to %d.", n, maxImage)
 	}
-	if err := checkImageRegion(job.Image, job.Region); err != nil {
-		return nil, &Error{Message: err.Error()}
+	if err := checkImageRegion("", job.Image, job.Region); err != nil {
+		return nil, err
 	}
 	hyperparameters := job.Recipe.Hyperparameters(job.Parameters)
 	maps.Copy(hyperparameters, job.Dataset.Inputs)

@@ -214,7 +214,11 @@ func job(t *testing.T) *sagemaker.CreateTrainingJobInput {
 		Image:     in.Image, RoleARN: in.RoleARN, Bucket: in.Bucket, Subnets: in.Subnets, SecurityGroups: in.SecurityGroups,
 	}
 	for _, b := range in.BaseDatasets[:2] {
-		described.Bases = append(described.Bases, spec.Base{ID: b.ID, Source: b.Source()})
+		source, err := b.Locations[0].Source()
+		if err != nil {
+			t.Fatal(err)
+		}
+		described.Bases = append(described.Bases, spec.Base{ID: b.ID, Source: source})
 	}
 	request, _, err := spec.Build(described)
 	if err != nil {
