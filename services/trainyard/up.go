@@ -52,7 +52,7 @@ type upCommand struct {
 	BaseDatasets string            `help:"List of base datasets (JSON or YAML); by default base-datasets.yaml in the data folder, where there is one." type:"path"`
 	FileSystem   map[string]string `help:"More file systems for training: fs-ID=EFS:FOLDER or fs-ID=FSxLustre:FOLDER. fs-00000001 is EFS in the data folder's efs." mapsep:"none"`
 	Image        map[string]string `help:"More images that jobs may bring, each with the command that is run as it: NAME=COMMAND." mapsep:"none"`
-	Prices       string            `help:"YAML file of prices and throughputs, see the README of the training service." type:"path"`
+	Prices       string            `help:"YAML file of prices and throughputs; by default prices.yaml in the data folder, which is made." type:"path"`
 	Quotas       string            `help:"YAML file of the projects' quotas." type:"path"`
 	Capabilities string            `help:"YAML file that says what works in which region." type:"path"`
 	Trainer      string            `help:"Command that is run as the training image; by default the repository's trainer in its .venv."`
@@ -268,13 +268,17 @@ func (c *upCommand) training(ctx context.Context, cfg aws.Config, made localclou
 			bases = path
 		}
 	}
+	prices, err := c.prices()
+	if err != nil {
+		return nil, err
+	}
 	images := append([]string{trainerImage}, slices.Sorted(maps.Keys(c.Image))...)
 	return training.New(ctx, training.Config{
 		Store: c.store("training"), Bucket: made.Bucket, Image: trainerImage, EventsQueue: made.TrainingEventsQueueURL, BaseDatasets: bases,
 		RoleARN: "arn:aws:iam::" + localcloud.AccountID + ":role/trainyard-training",
 		Subnets: []string{"subnet-00000001"}, SecurityGroups: []string{"sg-00000001"},
 		PollEvery: 2 * time.Second, LogEvery: time.Second,
-		AllowedImages: images, PublishRoots: []string{localFileSystem + ":/"}, Prices: c.Prices, Quotas: c.Quotas, Capabilities: c.Capabilities,
+		AllowedImages: images, PublishRoots: []string{localFileSystem + ":/"}, Prices: prices, Quotas: c.Quotas, Capabilities: c.Capabilities,
 		UploadsQueueARN: "arn:aws:sqs:" + cfg.Region + ":" + localcloud.AccountID + ":" + localcloud.UploadsQueue,
 	}, training.Deps{
 		SageMaker: sagemaker.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg), S3: awscfg.S3(cfg), Presigner: awscfg.NewPresigner(cfg, ""),
@@ -283,6 +287,36 @@ func (c *upCommand) training(ctx context.Context, cfg aws.Config, made localclou
 			return &trainingpreflight.Clients{S3: awscfg.S3(cfg)}, nil
 		},
 	})
+}
+
+// localPrices are what is known of jobs on a laptop, so that the first estimates are not those of AWS.
+const localPrices = `# Prices and times of estimates; see the comment of services/training/price. Money is what AWS would ask.
+times:
+  queue_seconds: 1
+  spot_queue_seconds: 1
+  file_mb_per_second: 400
+  file_seconds_per_object: 0.001
+  fast_file_start_seconds: 0.1
+  fast_file_mb_per_second: 400
+  fast_file_seconds_per_object: 0.001
+  pipe_start_seconds: 0.1
+  efs_start_seconds: 0.1
+  efs_mb_per_second: 400
+  fsx_lustre_start_seconds: 0.1
+  upload_start_seconds: 0.1
+  upload_mb_per_second: 400
+`
+
+// prices is the file of prices: the one that was named, or one in the data folder, which is made if it isn't there.
+func (c *upCommand) prices() (string, error) {
+	if c.Prices != "" {
+		return c.Prices, nil
+	}
+	path := filepath.Join(c.Data, "prices.yaml")
+	if exists(path) {
+		return path, nil
+	}
+	return path, os.WriteFile(path, []byte(localPrices), 0o600)
 }
 
 func exists(path string) bool {

@@ -92,7 +92,7 @@ func (t *Table) Hourly(region, instanceType string) Money {
 	})
 }
 
-// StoragePerGBMonth is the price of keeping a GB (10⁹ bytes) for a month, found as Hourly finds its.
+// StoragePerGBMonth is the price of keeping a GB (2³⁰ bytes, as AWS bills it) for a month, found as Hourly finds its.
 func (t *Table) StoragePerGBMonth(region string, storage Storage) Money {
 	return t.find(region, string(storage), "a GB-month", "storage."+string(storage), func(r regional) (float64, bool) {
 		amount, ok := r.Storage[storage]

@@ -54,7 +54,7 @@ func timesOf(configured map[string]float64) (Times, error) {
 		{"fsx_lustre_start_seconds", &t.LustreStartSeconds, 45, assumed, "mounting FSx for Lustre takes %g s"},
 		{"fsx_lustre_mb_per_second_per_tib", &t.LustreMBPerSecondPerTiB, 125, documented, "FSx for Lustre reads %g MB/s for each TiB of its size"},
 		{"upload_start_seconds", &t.UploadStartSeconds, 10, assumed, "saving the model takes %g s"},
-		{"upload_mb_per_second", &t.UploadMBPerSecond, 50, assumed, "and %g MB/s"},
+		{"upload_mb_per_second", &t.UploadMBPerSecond, 50, assumed, "saving the model uploads %g MB/s"},
 	} {
 		known = append(known, f.key)
 		if value, ok := configured[f.key]; ok {
