@@ -36,7 +36,6 @@ func toStatus(err error) error {
 		inSweep  *sweep.FieldError
 		swept    *sweep.ParameterError
 		open     *launch.NotEndedError
-		changed  *launch.ChangedError
 		failed   *launch.PreflightError
 		quotas   *quota.ExceededError
 		unpriced *quota.PriceUnknownError
@@ -82,8 +81,6 @@ func toStatus(err error) error {
 		return apierror.Invalid("training_job."+limit.Field, limit.Message)
 	case errors.As(err, &limit): // The operator's configuration can't be what the job asks for, such as a role of another partition.
 		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_PREFLIGHT_FAILED, limit.Message)
-	case errors.As(err, &changed):
-		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_SOURCE_MISMATCH, changed.Message, "field", changed.Field)
 	}
 	return err
 }
