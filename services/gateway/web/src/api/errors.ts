@@ -1,4 +1,6 @@
-import type { Status } from "./types";
+import type { CheckResult, Preflight, Status } from "./types";
+
+const preflightType = "type.googleapis.com/trainyard.training.v1.PreflightTrainingJobResponse";
 
 /** What the API answered instead of a result. Its message says how to mend it. */
 export class ApiError extends Error {
@@ -7,6 +9,8 @@ export class ApiError extends Error {
   /** An ErrorReason's name; empty when the answer bears none (a proxy's page, for example). */
   readonly reason: string;
   readonly metadata: Readonly<Record<string, string>>;
+  /** What preflight found, where it kept a job from being made. */
+  readonly checks: readonly CheckResult[];
 
   constructor(status: number, body: Status | undefined) {
     super(body?.message ?? `The server answered with HTTP status ${status}. Try again in a moment.`);
@@ -15,6 +19,8 @@ export class ApiError extends Error {
     const info = body?.details?.find((detail) => detail["@type"] === "type.googleapis.com/google.rpc.ErrorInfo");
     this.reason = typeof info?.reason === "string" ? info.reason : "";
     this.metadata = (info?.metadata ?? {}) as Record<string, string>;
+    const preflight = body?.details?.find((detail) => detail["@type"] === preflightType) as Preflight | undefined;
+    this.checks = preflight?.checks ?? [];
   }
 }
 

@@ -15,6 +15,11 @@ export const keys = {
   job: (name: string) => ["trainingJob", name] as const,
   jobMetrics: (name: string) => ["trainingJobMetrics", name] as const,
   jobLogs: (name: string) => ["trainingJobLogs", name] as const,
+  preflight: (job: string) => ["preflight", job] as const,
+  estimate: (job: string, jobsPerMonth: number) => ["estimate", job, jobsPerMonth] as const,
+  usage: () => ["trainingUsage"] as const,
+  sweeps: () => ["sweeps"] as const,
+  sweep: (name: string) => ["sweep", name] as const,
   models: () => ["models"] as const,
   model: (name: string) => ["model", name] as const,
 };

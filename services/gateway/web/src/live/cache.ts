@@ -2,7 +2,7 @@ import type { QueryClient } from "@tanstack/react-query";
 
 import { datasetOf, idOf } from "../api/names";
 import { keys } from "../api/keys";
-import type { Dataset, Event, Model, TrainingJob, Version } from "../api/types";
+import type { Dataset, Event, Model, Sweep, TrainingJob, Version } from "../api/types";
 import { isOlder } from "./newest";
 
 /** The types of events that the page reads; an EventSource hears only those it has a listener for. */
@@ -12,6 +12,8 @@ export const eventTypes = [
   "version.progress",
   "trainingJob.state",
   "trainingJob.progress",
+  "sweep.state",
+  "sweep.progress",
   "model.created",
 ] as const;
 
@@ -29,13 +31,17 @@ export function applyEvent(client: QueryClient, event: Event): void {
     case "trainingJob.progress":
       putJob(client, event.payload as TrainingJob, event.type === "trainingJob.state");
       break;
+    case "sweep.state":
+    case "sweep.progress":
+      putSweep(client, event.payload as Sweep, event.type === "sweep.state");
+      break;
     case "model.created":
       putInto(client, keys.model, keys.models(), event.payload as Model);
       break;
   }
 }
 
-type Resource = Dataset | Version | TrainingJob | Model;
+type Resource = Dataset | Version | TrainingJob | Sweep | Model;
 
 function putVersion(client: QueryClient, version: Version): void {
   const name = version.name ?? "";
@@ -56,6 +62,21 @@ function putJob(client: QueryClient, job: TrainingJob, changedState: boolean): v
   const options = { cancelRefetch: changedState };
   void client.invalidateQueries({ queryKey: keys.jobMetrics(name) }, options);
   void client.invalidateQueries({ queryKey: keys.jobLogs(name) }, options);
+  if (changedState) {
+    void client.invalidateQueries({ queryKey: keys.usage() });
+  }
+  if (job.sweep !== undefined && job.sweep !== "") {
+    void client.invalidateQueries({ queryKey: keys.sweep(job.sweep) }, options);
+  }
+}
+
+/** Events of sweeps bring no trials: those known are kept until they have been fetched again. */
+function putSweep(client: QueryClient, sweep: Sweep, changedState: boolean): void {
+  const key = keys.sweep(sweep.name ?? "");
+  const { trials } = client.getQueryData<Sweep>(key) ?? {};
+  putInto(client, keys.sweep, keys.sweeps(), sweep);
+  client.setQueryData<Sweep>(key, (known) => known && trials && { ...known, trials });
+  void client.invalidateQueries({ queryKey: key }, { cancelRefetch: changedState });
 }
 
 /** Puts a resource at its own key and, where its list is known, into the list: newest first. */

@@ -1,4 +1,5 @@
-import { Alert, Anchor, Button, Checkbox, Group, NativeSelect, NumberInput, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Anchor, Button, NativeSelect, Stack, Switch, Text } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useNavigate } from "react-router";
@@ -7,12 +8,20 @@ import { answer, api } from "../api/client";
 import { keys } from "../api/keys";
 import { datasetOf, idOf, newRequestId } from "../api/names";
 import { useVersions } from "../api/queries";
-import type { BaseDataset, Dataset, Recipe } from "../api/types";
-import { count, printable, time } from "../ui/format";
-import { ErrorNote } from "../ui/outcome";
+import { useEstimate, usePreflight } from "../api/training";
+import type { BaseDataset, Dataset, Recipe, TrainingJob } from "../api/types";
+import { newSweepDraft, problemWithAxis, sweepToSend, trialsOf } from "../sweeps/sweep-draft";
+import { SweepFields } from "../sweeps/sweep-fields";
 import { Card } from "../ui/page";
+import { DataFields, titleOf } from "./data-fields";
+import { Estimates } from "./estimates";
+import { fieldErrors } from "./field-errors";
+import { type Draft, type Entered, jobToSend, newDraft, tagsOf, withRecipe } from "./job-draft";
+import { MachineFields } from "./machine-fields";
+import { NotMade } from "./not-made";
 import { ParameterField } from "./parameter-field";
-import { defaultsOf, parametersToSend, problemWith } from "./parameters";
+import { problemWith } from "./parameters";
+import { Preflight } from "./preflight";
 
 interface Props {
   recipes: Recipe[];
@@ -20,46 +29,42 @@ interface Props {
   baseDatasets: BaseDataset[];
   /** The version to begin with, `datasets/{dataset}/versions/{number}`; may be empty. */
   version: string;
+  /** Whether it begins as a sweep. */
+  sweep: boolean;
 }
 
-/** Everything a training job is made of. */
-export function JobForm({ recipes, datasets, baseDatasets, version: wanted }: Props) {
-  const navigate = useNavigate();
-  const client = useQueryClient();
-  // Repeating a request whose answer was lost must not start a second job.
-  const [requestId] = useState(newRequestId);
-  const [recipe, setRecipe] = useState(recipes[0]);
-  const [values, setValues] = useState(() => defaultsOf(recipes[0]));
-  const [dataset, setDataset] = useState(wanted === "" ? (datasets[0]?.name ?? "") : datasetOf(wanted));
-  const [version, setVersion] = useState(wanted);
-  const [bases, setBases] = useState<string[]>([]);
-  const [instanceType, setInstanceType] = useState("");
-  const [maxMinutes, setMaxMinutes] = useState<string | number>("");
+// The form is asked about when it has rested for so long.
+const rest = 600;
 
-  const versions = useVersions(dataset);
-  const ready = versions.data?.filter((one) => one.state === "READY") ?? [];
-  const chosen = ready.find((one) => one.name === version) ?? ready[0];
+/** Everything a training job is made of, with what would go wrong and what it would cost beside it; or a sweep of such jobs. */
+export function JobForm({ recipes, datasets, baseDatasets, version: wanted, sweep: sweptAtFirst }: Props) {
+  const [draft, setDraft] = useState(() =>
+    newDraft(recipes[0], wanted === "" ? (datasets[0]?.name ?? "") : datasetOf(wanted), wanted),
+  );
+  const [swept, setSwept] = useState(sweptAtFirst);
+  const [sweep, setSweep] = useState(newSweepDraft);
+  const [jobsPerMonth, setJobsPerMonth] = useState<Entered>(1);
+  const change = (part: Partial<Draft>) => setDraft((known) => ({ ...known, ...part }));
 
-  const create = useMutation({
-    mutationFn: (from: Recipe) =>
-      answer(
-        api.POST("/v1/trainingJobs", {
-          params: { query: { requestId } },
-          body: {
-            recipe: from.name ?? "",
-            datasetVersion: chosen?.name ?? "",
-            baseDatasets: bases,
-            parameters: parametersToSend(from, values),
-            resources: { instanceType, maxRuntimeSeconds: Math.round(Number(maxMinutes) * 60) },
-          },
-        }),
-      ),
-    onSuccess: async (job) => {
-      client.setQueryData(keys.job(job.name ?? ""), job);
-      await client.invalidateQueries({ queryKey: keys.jobs() });
-      await navigate(`/training/${idOf(job.name)}`);
-    },
-  });
+  const recipe = recipes.find((one) => one.name === draft.recipe);
+  const parameters = recipe?.parameters ?? [];
+  const versions = useVersions(draft.dataset);
+  const ready = versions.data?.filter((one) => one.state === "READY");
+  const version = ready?.find((one) => one.name === draft.version) ?? ready?.[0];
+
+  const axes = swept ? sweep.axes : [];
+  const problems = parameters.map((parameter) => problemWith(parameter, draft.values[parameter.name ?? ""]));
+  const axisProblems = axes.map((axis) => problemWithAxis(parameters.find(({ name }) => name === axis.name) ?? {}, axis));
+  const complete = recipe !== undefined && version !== undefined && tagsOf(draft.tags) !== undefined && problems.every((one) => one === undefined);
+  const trials = swept ? trialsOf(sweep, parameters) : 1;
+  const valid = complete && trials > 0 && axisProblems.every((one) => one === undefined);
+
+  const job = complete ? jobToSend(draft, recipe, version.name ?? "", axes.map((axis) => axis.name)) : undefined;
+  const asked = useRested(job);
+  const preflight = usePreflight(asked && JSON.stringify(asked));
+  const estimate = useEstimate(asked && JSON.stringify({ ...asked, overrideChecks: [] }), Number(jobsPerMonth) || 1);
+  const create = useCreate();
+  const errors = fieldErrors(create.error, preflight.error, estimate.error);
 
   if (recipe === undefined) {
     return <Alert color="orange">The server offers no recipe. Ask its operator to configure one.</Alert>;
@@ -75,132 +80,118 @@ export function JobForm({ recipes, datasets, baseDatasets, version: wanted }: Pr
       </Text>
     );
   }
-
-  const parameters = recipe.parameters ?? [];
-  const problems = parameters.map((parameter) => problemWith(parameter, values[parameter.name ?? ""]));
-  const valid = chosen !== undefined && problems.every((problem) => problem === undefined);
+  const override = (check: string, overridden: boolean) =>
+    change({ overrides: overridden ? [...draft.overrides, check] : draft.overrides.filter((one) => one !== check) });
   return (
     <form
+      className="job-form"
+      onChange={() => create.reset()}
       onSubmit={(event) => {
         event.preventDefault();
-        create.mutate(recipe);
+        if (job !== undefined) {
+          create.mutate({ job, sweep: swept ? sweepToSend(sweep, parameters, job) : undefined });
+        }
       }}
     >
       <Stack gap="lg">
-        <div className="columns">
-          <Card title="Data">
-            <Stack gap="sm">
-              <NativeSelect
-                label="Dataset"
-                data={datasets.map((one) => ({ value: one.name ?? "", label: idOf(one.name) }))}
-                value={dataset}
-                onChange={(event) => setDataset(event.currentTarget.value)}
-              />
-              <NativeSelect
-                label="Version"
-                description="Only versions that are READY."
-                data={ready.map((one) => ({
-                  value: one.name ?? "",
-                  label: `Version ${idOf(one.name)}: ${count(one.exampleCount)} examples, ${count(one.classes?.length)} classes, ${time(one.createTime)}`,
-                }))}
-                value={chosen?.name ?? ""}
-                disabled={ready.length === 0}
-                error={versions.data && ready.length === 0 && "This dataset has no version that is READY yet."}
-                onChange={(event) => setVersion(event.currentTarget.value)}
-              />
-              <BaseDatasets list={baseDatasets} chosen={bases} onChange={setBases} />
-            </Stack>
-          </Card>
-          <Card title="Recipe">
-            <Stack gap="sm">
-              <NativeSelect
-                label="Recipe"
-                description={recipe.description ?? ""}
-                data={recipes.map((one) => ({ value: one.name ?? "", label: titleOf(one) }))}
-                value={recipe.name ?? ""}
-                onChange={(event) => {
-                  const next = recipes.find((one) => one.name === event.currentTarget.value);
-                  setRecipe(next);
-                  setValues(defaultsOf(next));
-                }}
-              />
-              {parameters.map((parameter, index) => (
-                <ParameterField
-                  key={`${recipe.name ?? ""} ${parameter.name ?? ""}`}
-                  parameter={parameter}
-                  value={values[parameter.name ?? ""] ?? ""}
-                  error={problems[index]}
-                  onChange={(value) => setValues((known) => ({ ...known, [parameter.name ?? ""]: value }))}
-                />
-              ))}
-            </Stack>
-          </Card>
-        </div>
-        <Card title="Machine">
-          <Group align="start">
-            <TextInput
-              label="Instance type"
-              description="Empty means the recipe's default."
-              placeholder={recipe.defaultInstanceType ?? ""}
-              maxLength={40}
-              value={instanceType}
-              onChange={(event) => setInstanceType(event.currentTarget.value)}
-            />
-            <NumberInput
-              label="Stop after (minutes)"
-              description="Empty means the server's default."
-              min={1}
-              max={40320}
-              value={maxMinutes}
-              onChange={setMaxMinutes}
-            />
-          </Group>
+        <Card title="Data">
+          <DataFields {...{ draft, change, recipe, datasets, baseDatasets, ready, version, errors }} />
         </Card>
-        {create.error && <ErrorNote title="The job was not started" error={create.error} />}
-        <Group>
-          <Button type="submit" disabled={!valid} loading={create.isPending}>
-            Start training
-          </Button>
-        </Group>
+        <Card title="Recipe">
+          <Stack gap="sm">
+            <NativeSelect
+              label="Recipe"
+              description={recipe.description ?? ""}
+              data={recipes.map((one) => ({ value: one.name ?? "", label: titleOf(one) }))}
+              value={draft.recipe}
+              error={errors.recipe}
+              onChange={(event) => {
+                setDraft(withRecipe(draft, recipes.find((one) => one.name === event.currentTarget.value)));
+                setSweep(newSweepDraft);
+              }}
+            />
+            {parameters.map((parameter, index) => {
+              const name = parameter.name ?? "";
+              return (
+                !axes.some((axis) => axis.name === name) && (
+                  <ParameterField
+                    key={`${draft.recipe} ${name}`}
+                    parameter={parameter}
+                    value={draft.values[name] ?? ""}
+                    error={problems[index] ?? errors[`parameters.${name}`]}
+                    onChange={(value) => setDraft((known) => ({ ...known, values: { ...known.values, [name]: value } }))}
+                  />
+                )
+              );
+            })}
+          </Stack>
+        </Card>
+        <Card title="Sweep">
+          <Stack gap="sm">
+            <Switch
+              label="Train many jobs to find the best parameters"
+              checked={swept}
+              onChange={(event) => setSwept(event.currentTarget.checked)}
+            />
+            {swept && <SweepFields draft={sweep} onChange={setSweep} recipe={recipe} errors={errors} />}
+          </Stack>
+        </Card>
+        <section className="card" aria-label="Machine and money">
+          <MachineFields {...{ draft, change, recipe, errors }} />
+        </section>
       </Stack>
+      <div className="outlook">
+        <Stack gap="lg" data-stale={estimate.isPlaceholderData || preflight.isPlaceholderData || undefined} aria-busy={preflight.isFetching}>
+          <Card title={swept ? "Estimate of each trial" : "Estimate"}>
+            <Estimates
+              query={estimate}
+              onChoose={(inputMode) => change({ inputMode })}
+              jobsPerMonth={jobsPerMonth}
+              onJobsPerMonth={setJobsPerMonth}
+            />
+          </Card>
+          <Card title="Preflight">
+            <Preflight query={preflight} overrides={draft.overrides} onOverride={override} />
+          </Card>
+        </Stack>
+        {create.error && <NotMade what={swept ? "sweep" : "job"} error={create.error} />}
+        <div>
+          <Button type="submit" disabled={!valid} loading={create.isPending}>
+            {swept ? `Start the sweep of ${trials} ${trials === 1 ? "trial" : "trials"}` : "Start training"}
+          </Button>
+        </div>
+      </div>
     </form>
   );
 }
 
-function BaseDatasets(props: { list: BaseDataset[]; chosen: string[]; onChange: (chosen: string[]) => void }) {
-  if (props.list.length === 0) {
-    return null;
-  }
-  return (
-    <Checkbox.Group
-      label="Base datasets"
-      description="Trained on together with yours; labels are joined by name."
-      value={props.chosen}
-      onChange={props.onChange}
-    >
-      <Stack gap="xs" mt="xs">
-        {props.list.map((base) => (
-          <Checkbox
-            key={base.name}
-            value={base.name ?? ""}
-            label={titleOf(base)}
-            description={describe(base)}
-          />
-        ))}
-      </Stack>
-    </Checkbox.Group>
-  );
+/** The job once it has rested, to be asked about; undefined while it changes. */
+function useRested(job: TrainingJob | undefined): TrainingJob | undefined {
+  const text = JSON.stringify(job);
+  const [rested] = useDebouncedValue(text, rest);
+  return rested === text ? job : undefined;
 }
 
-function titleOf({ displayName = "", name }: { displayName?: string; name?: string }): string {
-  return displayName === "" ? idOf(name) : printable(displayName);
+/** Makes a job, or a sweep where there is one, and goes to its page. */
+function useCreate() {
+  const navigate = useNavigate();
+  const client = useQueryClient();
+  // Repeating a request whose answer was lost must not start a second job.
+  const [requestId] = useState(newRequestId);
+  return useMutation({
+    mutationFn: ({ job, sweep }: { job: TrainingJob; sweep: Parameters<typeof makeSweep>[0] | undefined }) =>
+      sweep === undefined ? makeJob(job, requestId) : makeSweep(sweep, requestId),
+    onSuccess: async ({ name = "" }, { sweep }) => {
+      await client.invalidateQueries({ queryKey: sweep === undefined ? keys.jobs() : keys.sweeps() });
+      await navigate(`/${sweep === undefined ? "training" : "sweeps"}/${idOf(name)}`);
+    },
+  });
 }
 
-function describe(base: BaseDataset): string {
-  const parts = [printable(base.description), idOf(base.name), `on ${base.storage ?? ""}`];
-  if ((base.exampleCount ?? 0) > 0) {
-    parts.push(`${count(base.exampleCount)} examples`);
-  }
-  parts.push(`${count(base.labels?.length)} labels`);
-  return parts.filter((part) => part !== "").join(" · ");
+function makeJob(job: TrainingJob, requestId: string): Promise<{ name?: string }> {
+  return answer(api.POST("/v1/trainingJobs", { params: { query: { requestId } }, body: job }));
+}
+
+function makeSweep(sweep: ReturnType<typeof sweepToSend>, requestId: string): Promise<{ name?: string }> {
+  return answer(api.POST("/v1/sweeps", { params: { query: { requestId } }, body: sweep }));
 }

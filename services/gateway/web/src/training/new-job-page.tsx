@@ -11,7 +11,7 @@ export function NewJobPage() {
   const datasets = useDatasets();
   const baseDatasets = useBaseDatasets();
   return (
-    <Page title="New training job">
+    <Page title={search.has("sweep") ? "New sweep" : "New training job"}>
       <Loaded query={recipes} what="the recipes">
         {(recipeList) => (
           <Loaded query={datasets} what="your datasets">
@@ -23,6 +23,7 @@ export function NewJobPage() {
                     datasets={datasetList}
                     baseDatasets={baseList}
                     version={search.get("version") ?? ""}
+                    sweep={search.has("sweep")}
                   />
                 )}
               </Loaded>

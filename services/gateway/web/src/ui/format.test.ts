@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { bytes, duration, metric, printable } from "./format";
+import { bytes, duration, metric, money, percent, printable } from "./format";
 import { binName, ticks } from "./ticks";
 
 describe("bytes", () => {
@@ -73,4 +73,23 @@ describe("binName", () => {
   ])("%s from %s to %s in %s bins is %s", (index, min, max, bins, want) => {
     expect(binName(index, min, max, bins, String)).toBe(want);
   });
+});
+
+it.each([
+  [0, "USD", "0.00 USD"],
+  [12.3, "CNY", "12.30 CNY"],
+  [0.0049902758, "USD", "0.005 USD"],
+  [0.00123, "", "0.0012"],
+  [undefined, undefined, "0.00"],
+])("money %s %s is %s", (amount, currency, want) => {
+  expect(money(amount, currency)).toBe(want);
+});
+
+it.each([
+  [0, "0 %"],
+  [0.0123, "1.2 %"],
+  [0.456, "46 %"],
+  [undefined, "0 %"],
+])("the share %s is %s", (share, want) => {
+  expect(percent(share)).toBe(want);
 });

@@ -52,3 +52,16 @@ export function printable(text: string | undefined): string {
     },
   );
 }
+
+/** `12.30 USD`; two significant digits of what is less than a cent. */
+export function money(amount: number | undefined, currency: string | undefined): string {
+  const value = amount ?? 0;
+  const text = value !== 0 && Math.abs(value) < 0.01 ? String(Number(value.toPrecision(2))) : value.toFixed(2);
+  return `${text} ${currency ?? ""}`.trim();
+}
+
+/** `12 %`; a share is from 0 to 1. */
+export function percent(share: number | undefined): string {
+  const value = (share ?? 0) * 100;
+  return `${value !== 0 && Math.abs(value) < 10 ? Math.round(value * 10) / 10 : Math.round(value)} %`;
+}
