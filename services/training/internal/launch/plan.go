@@ -95,8 +95,8 @@ func (l *Launcher) build(p *Plan, described spec.Job) error {
 		return err
 	}
 	p.Input, j.SpecHash, j.SageMakerName = input, hash, *input.TrainingJobName
-	if size := input.ResourceConfig.VolumeSizeInGB; size != nil {
-		j.Resources.VolumeSizeGB = *size
+	if _, local := spec.LocalStorageGB(j.Resources.InstanceType); !local { // Else there is no disk of that size.
+		j.Resources.VolumeSizeGB = *input.ResourceConfig.VolumeSizeInGB
 	}
 	j.InputModes = map[string]string{}
 	for _, channel := range input.InputDataConfig {
@@ -148,7 +148,7 @@ func (l *Launcher) resources(chosen *recipe.Recipe, given job.Resources) (job.Re
 			r.MaxRuntimeSeconds = min(r.MaxRuntimeSeconds, r.MaxWaitSeconds)
 		}
 	}
-	if r.VolumeKMSKey == "" {
+	if _, local := spec.LocalStorageGB(r.InstanceType); r.VolumeKMSKey == "" && !local { // Disks of the machine's own take no key.
 		r.VolumeKMSKey = l.Config.VolumeKMSKey
 	}
 	if r.OutputKMSKey == "" {
@@ -199,7 +199,7 @@ func (l *Launcher) addVersions(ctx context.Context, p *Plan, described *spec.Job
 			return err
 		}
 		p.Job.AdditionalVersions = append(p.Job.AdditionalVersions, job.PinnedVersion{Name: version.GetName(), ManifestSHA256: version.GetManifestSha256()})
-		dataset.DownloadBytes = splitBytes(version, spec.TrainChannel)
+		dataset.DownloadBytes, dataset.ValidationBytes = splitBytes(version, spec.TrainChannel), 0
 		described.Additional = append(described.Additional, dataset)
 	}
 	return nil
@@ -209,7 +209,12 @@ func (l *Launcher) addVersions(ctx context.Context, p *Plan, described *spec.Job
 func (l *Launcher) dataset(ctx context.Context, chosen *recipe.Recipe, version *ingestv1.Version, field string) (spec.Dataset, error) {
 	d := spec.Dataset{
 		URI: version.GetUri(), TFDSName: version.GetTfdsName(), Labels: make([]string, len(version.GetClasses())),
-		DownloadBytes: splitBytes(version, spec.TrainChannel, spec.ValidationChannel),
+		DownloadBytes: splitBytes(version, spec.TrainChannel, spec.ValidationChannel), ValidationBytes: splitBytes(version, spec.ValidationChannel),
+	}
+	for _, split := range version.GetSplits() {
+		if split.GetName() == spec.TrainChannel {
+			d.TrainShards = split.GetShardCount()
+		}
 	}
 	for i, class := range version.GetClasses() {
 		d.Labels[i] = class.GetName()
