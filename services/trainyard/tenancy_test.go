@@ -19,7 +19,9 @@ import (
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/internal/auth"
 	"github.com/trainyard/trainyard/services/internal/boot"
+	"github.com/trainyard/trainyard/services/internal/testkit"
 	"github.com/trainyard/trainyard/services/trainyard/client"
+	"go.einride.tech/aip/fieldbehavior"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -28,6 +30,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // An rpc whose request names a resource by `name` or `parent` must answer another project with NOT_FOUND. What doesn't is listed here;
@@ -37,6 +40,7 @@ const (
 	ownOnly      = "shows the caller's own and nothing of another project"
 	everyones    = "shows what the operator set up for every project"
 	notFoundToo  = "names another project's resource in its body: NOT_FOUND"
+	ownSums      = "sums up the caller's own; another project has none"
 	ownNamespace = "makes the caller's own, whatever ids another project has"
 )
 
@@ -54,6 +58,12 @@ var rules = map[string]string{
 	"/trainyard.training.v1.CatalogService/PublishBaseDataset":     notFoundToo,
 	"/trainyard.training.v1.TrainingService/CreateTrainingJob":     notFoundToo,
 	"/trainyard.training.v1.TrainingService/ListTrainingJobs":      ownOnly,
+	"/trainyard.training.v1.TrainingService/PreflightTrainingJob":  notFoundToo,
+	"/trainyard.training.v1.TrainingService/EstimateTrainingJob":   notFoundToo,
+	"/trainyard.training.v1.TrainingService/CompareRegions":        notFoundToo,
+	"/trainyard.training.v1.TrainingService/GetTrainingUsage":      ownSums,
+	"/trainyard.training.v1.SweepService/CreateSweep":              notFoundToo,
+	"/trainyard.training.v1.SweepService/ListSweeps":               ownOnly,
 	"/trainyard.training.v1.ModelService/ListModels":               ownOnly,
 	"/trainyard.notification.v1.NotificationService/PublishEvents": serviceOnly,
 	"/trainyard.notification.v1.NotificationService/ListEvents":    ownOnly,
@@ -126,6 +136,10 @@ func TestEveryRPCKeepsProjectsApart(t *testing.T) {
 			case rule == everyones || rule == ownNamespace:
 				if err != nil {
 					t.Errorf("%s: %v", rule, err)
+				}
+			case rule == ownSums:
+				if usage, ok := answer.(*trainingv1.GetTrainingUsageResponse); err != nil || !ok || usage.GetInstanceHours() != 0 || usage.GetCost() != 0 {
+					t.Errorf("%s, yet it answers %v, %v", rule, answer, err)
 				}
 			case rule == ownOnly:
 				if text := protojson.Format(answer); err != nil || owned.mentionedIn(text) {
@@ -214,12 +228,19 @@ func makeResources(t *testing.T, api *client.Client) *resources {
 	if err := waitForJob(ctx, api, job, out); err != nil {
 		t.Fatalf("%v: %v", err, job)
 	}
+	sweep := newSweep()
+	if err := api.Post(ctx, "/v1/sweeps", sweep, sweep); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, time.Minute, "the sweep ends", func() bool {
+		return api.Get(ctx, "/v1/"+sweep.GetName(), nil, sweep) == nil && sweep.GetState() == trainingv1.Sweep_SUCCEEDED
+	})
 	return &resources{
 		api: api,
 		job: job.GetName(),
 		byPattern: map[string]string{
 			"datasets/*": "datasets/" + secretDataset, "datasets/*/versions/*": secretReady, "trainingJobs/*": job.GetName(), "models/*": job.GetModel(),
-			"recipes/*": "recipes/image-classification", "baseDatasets/*": secretBase,
+			"recipes/*": "recipes/image-classification", "baseDatasets/*": secretBase, "sweeps/*": sweep.GetName(),
 		},
 		// What requests need beside names, so that nothing but the caller is wrong with them.
 		fields: map[protoreflect.Name]protoreflect.Value{
@@ -229,6 +250,7 @@ func makeResources(t *testing.T, api *client.Client) *resources {
 			"part_number": protoreflect.ValueOfInt32(1), "crc32c": protoreflect.ValueOfString("yZRlqg=="),
 			"base_dataset_id": protoreflect.ValueOfString(secretDataset), "storage": protoreflect.ValueOfEnum(trainingv1.BaseDataset_EFS.Number()),
 			"file_system_id": protoreflect.ValueOfString(localFileSystem), "path": protoreflect.ValueOfString("/" + localProject + "/" + secretDataset),
+			"other_region": protoreflect.ValueOfString("cn-north-1"),
 			// Of calls between services.
 			"project": protoreflect.ValueOfString(localProject), "bucket": protoreflect.ValueOfString("trainyard"),
 			"key":  protoreflect.ValueOfString("uploads/" + localProject + "/" + secretDataset + "/1/source.zip"),
@@ -241,6 +263,14 @@ func makeResources(t *testing.T, api *client.Client) *resources {
 // newUpload is as resources.request makes it.
 func newUpload() *ingestv1.Version {
 	return &ingestv1.Version{FileName: "x.zip", SizeBytes: 1, Conversion: &ingestv1.ConversionOptions{SplitFractions: &ingestv1.SplitFractions{}}}
+}
+
+// newSweep is one of a single trial.
+func newSweep() *trainingv1.Sweep {
+	return &trainingv1.Sweep{
+		TrainingJob: &trainingv1.TrainingJob{Recipe: "recipes/image-classification", DatasetVersion: secretReady},
+		Parameters:  map[string]*trainingv1.SweepRange{"epochs": {Values: []*structpb.Value{structpb.NewNumberValue(1)}}},
+	}
 }
 
 // squares is a zip of two classes.
@@ -272,7 +302,7 @@ func (r *resources) mentionedIn(text string) bool {
 func (r *resources) state(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	for _, name := range []string{"datasets/" + secretDataset, secretReady, secretUploading, secretBase, r.job, r.byPattern["models/*"]} {
+	for _, name := range []string{"datasets/" + secretDataset, secretReady, secretUploading, secretBase, r.job, r.byPattern["models/*"], r.byPattern["sweeps/*"]} {
 		data, err := r.api.GetJSON(t.Context(), "/v1/"+name)
 		if err != nil {
 			t.Fatal(err)
@@ -287,6 +317,9 @@ func (r *resources) request(t *testing.T, m method) proto.Message {
 	t.Helper()
 	request := newMessage(t, m.descriptor.Input())
 	r.fill(t, request.ProtoReflect(), 0)
+	if r, ok := request.(*trainingv1.CreateSweepRequest); ok { // Maps are not filled.
+		r.Sweep.Parameters = newSweep().Parameters
+	}
 	http, ok := proto.GetExtension(m.descriptor.Options(), annotations.E_Http).(*annotations.HttpRule)
 	if !ok || http == nil {
 		return request
@@ -323,6 +356,10 @@ func (r *resources) fill(t *testing.T, m protoreflect.Message, depth int) {
 		field := m.Descriptor().Fields().Get(i)
 		if value, ok := r.fields[field.Name()]; ok && !field.IsList() && !field.IsMap() && field.Kind() == kindOf(value) {
 			m.Set(field, value)
+			continue
+		}
+		// A recipe excludes an image of one's own, and what only answers hold is not sent.
+		if field.Name() == "custom_image" || fieldbehavior.Has(field, annotations.FieldBehavior_OUTPUT_ONLY) {
 			continue
 		}
 		if field.Message() == nil || field.IsMap() || depth > 3 || strings.HasPrefix(string(field.Message().FullName()), "google.") {
