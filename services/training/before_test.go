@@ -188,7 +188,9 @@ func TestAnImageOfOnesOwnTrains(t *testing.T) {
 		cfg.AllowedImages = []string{strings.TrimSuffix(image, ":1")}
 	})
 	// A table: recipes don't read it, a program of one's own may.
-	s.addVersion("digits", 1, ingestv1.Version_READY).Format = "csv"
+	version := s.addVersion("digits", 1, ingestv1.Version_READY)
+	version.Format = "csv"
+	s.put(version, "label.labels.txt", "0\n1\n")
 	own := func() *trainingv1.TrainingJob {
 		return &trainingv1.TrainingJob{
 			DatasetVersion: "datasets/digits/versions/1",
@@ -204,6 +206,9 @@ func TestAnImageOfOnesOwnTrains(t *testing.T) {
 	if job.GetRecipe() != "" || job.GetImage() != image || job.GetMetrics()["loss"] != 0.25 || job.GetTags()["team"] != "vision" ||
 		job.GetCustomImage().GetEnvironment()["MY_NAME"] != "value" {
 		t.Errorf("the job: %v", job)
+	}
+	if job.GetInputModes()["labels"] == trainingv1.InputMode_INPUT_MODE_UNSPECIFIED {
+		t.Errorf("the program gets no names of the classes: %v", job.GetInputModes())
 	}
 	for name, test := range map[string]struct {
 		change func(*trainingv1.TrainingJob)
@@ -240,5 +245,23 @@ func TestAnImageOfOnesOwnTrains(t *testing.T) {
 				t.Errorf("the error names field %q, want training_job.%s: %v", got, test.field, err)
 			}
 		})
+	}
+}
+
+// A machine with disks of its own takes neither a key for them nor a size, so that the installation's key must not be put there, nor the size that was
+// sent be asked for when the job is resumed.
+func TestMachinesWithDisksOfTheirOwn(t *testing.T) {
+	const key = "arn:aws:kms:us-east-1:000000000000:key/0f0e0d0c-0b0a-4908-8706-050403020100"
+	s := newSuite(t, testkit.SQLite(t)).start(func(cfg *training.Config, _ *training.Deps) { cfg.VolumeKMSKey = key })
+	asked := request(trainsWell)
+	asked.Resources = &trainingv1.Resources{InstanceType: "ml.g5.xlarge"}
+	own := s.wait(s.create(asked).GetName(), trainingv1.TrainingJob_SUCCEEDED)
+	if got := own.GetResources().GetVolumeKmsKey(); got != "" {
+		t.Errorf("the key %q is on a disk that takes none", got)
+	}
+	s.wait(s.create(&trainingv1.TrainingJob{ResumeFrom: own.GetName()}).GetName(), trainingv1.TrainingJob_SUCCEEDED)
+	asked.Resources.InstanceType = instance
+	if got := s.wait(s.create(asked).GetName(), trainingv1.TrainingJob_SUCCEEDED).GetResources().GetVolumeKmsKey(); got != key {
+		t.Errorf("the installation's key is %q", got)
 	}
 }

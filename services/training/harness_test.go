@@ -208,9 +208,15 @@ func (s *suite) putFeatures(v *ingestv1.Version, namesAndClasses ...string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.put(v, "features.json", string(body))
+}
+
+// put puts a file beside a version's shards.
+func (s *suite) put(v *ingestv1.Version, name, text string) {
+	s.t.Helper()
 	_, key, _ := strings.Cut(strings.TrimPrefix(v.GetUri(), "s3://"), "/")
 	if _, err := awscfg.S3(cloud).PutObject(s.t.Context(), &s3.PutObjectInput{
-		Bucket: aws.String(made.Bucket), Key: aws.String(key + "features.json"), Body: bytes.NewReader(body),
+		Bucket: aws.String(made.Bucket), Key: aws.String(key + name), Body: strings.NewReader(text),
 	}); err != nil {
 		s.t.Fatal(err)
 	}

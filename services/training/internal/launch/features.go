@@ -50,6 +50,26 @@ func (l *Launcher) inputs(ctx context.Context, v *ingestv1.Version, chosen *reci
 	return names, nil
 }
 
+// labelFeature finds the feature of the class for a program of the user's own, which gets the names of the classes as a channel. It gives nothing where
+// a version has no classes, or several that may be meant.
+func (l *Launcher) labelFeature(ctx context.Context, v *ingestv1.Version, field string) (map[string]string, error) {
+	if len(v.GetClasses()) == 0 {
+		return nil, nil
+	}
+	features, err := l.features(ctx, v, field)
+	if err != nil {
+		return nil, err
+	}
+	name, fit := features.Choose(recipe.Input{Class: "ClassLabel", Default: "label"})
+	if column := v.GetConversion().GetLabelColumn(); slices.Contains(fit, column) {
+		name = column
+	}
+	if name == "" {
+		return nil, nil
+	}
+	return map[string]string{recipe.LabelFeature: name}, nil
+}
+
 // orChosen says how else an input is told among several features.
 func orChosen(input recipe.Input) string {
 	if input.Parameter == recipe.LabelFeature {

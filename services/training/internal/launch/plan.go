@@ -219,13 +219,17 @@ func (l *Launcher) dataset(ctx context.Context, chosen *recipe.Recipe, version *
 	for i, class := range version.GetClasses() {
 		d.Labels[i] = class.GetName()
 	}
-	if err := complete(version, field); err != nil || chosen == nil {
+	if err := complete(version, field); err != nil {
+		return d, err
+	}
+	var err error
+	if chosen == nil {
+		d.Inputs, err = l.labelFeature(ctx, version, field)
 		return d, err
 	}
 	if err := readable(version, chosen, field); err != nil {
 		return d, err
 	}
-	var err error
 	d.Inputs, err = l.inputs(ctx, version, chosen, field)
 	return d, err
 }
