@@ -28,8 +28,8 @@ python: ## Make .venv with the trainer's and the tests' packages
 	scripts/install-python.sh
 
 .PHONY: demo
-demo: build python ## Real digits from a zip to a trained, downloaded and evaluated model; KEEP=1 leaves the suite running
-	bin/demo $(if $(KEEP),--keep)
+demo: build python ## Real digits from a zip to a trained, downloaded and evaluated model; KEEP=1 leaves the suite running, SWEEP=1 adds a sweep
+	bin/demo $(if $(KEEP),--keep) $(if $(SWEEP),--sweep)
 
 .PHONY: up
 up: build python ## Run the suite

@@ -33,8 +33,9 @@ const (
 )
 
 type config struct {
-	Keep bool   `help:"Leave the suite running and print the page's address."`
-	Root string `help:"The repository's root." default:"."`
+	Keep  bool   `help:"Leave the suite running and print the page's address."`
+	Sweep bool   `help:"Look for the best parameters in 6 trials as well."`
+	Root  string `help:"The repository's root." default:"."`
 }
 
 func main() {
@@ -66,6 +67,9 @@ func (c *config) run(ctx context.Context) error {
 		return err
 	}
 	result, err := d.mainJob(ctx)
+	if err == nil && c.Sweep {
+		err = d.sweep(ctx)
+	}
 	if err != nil {
 		d.tellLog()
 	}
@@ -203,6 +207,9 @@ func (d *demo) mainJob(ctx context.Context) (string, error) {
 	}
 	trained := time.Since(began)
 	d.step("%s %s: validation accuracy %.4f", job.GetName(), job.GetState(), job.GetMetrics()["validation:accuracy"])
+	if err := d.show(ctx, "ledger", job.GetName()); err != nil {
+		return "", err
+	}
 	var download float64
 	for _, phase := range job.GetPhases() {
 		if phase.GetName() == "Downloading" {
@@ -227,12 +234,32 @@ func (d *demo) mainJob(ctx context.Context) (string, error) {
 		version.GetExampleCount(), baseExamples, accuracy, converted.Seconds(), trained.Seconds(), job.GetBilledSeconds(), download, d.path("model", "model.tar.gz")), nil
 }
 
-// trainyard runs a command with --json and reads its last line, which is the resource.
-func (d *demo) trainyard(ctx context.Context, resource proto.Message, args ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(d.root, "bin", "trainyard"), append(args, "--json")...) //nolint:gosec // Our own binary.
+// sweep looks for the best of 6 combinations of parameters, two trials at a time.
+func (d *demo) sweep(ctx context.Context) error {
+	d.step("a sweep of 6 trials")
+	return d.show(ctx, "sweep", "--dataset", "digits", "--param", "epochs=1", "--grid", "learning_rate=0.01,0.004,0.001", "--grid", "batch_size=32,64", "--wait")
+}
+
+// show runs a command and lets it print.
+func (d *demo) show(ctx context.Context, args ...string) error {
+	cmd := d.command(ctx, args...)
+	cmd.Stdout = os.Stdout
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("trainyard %s: %w", strings.Join(args, " "), err)
+	}
+	return nil
+}
+
+func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(d.root, "bin", "trainyard"), args...) //nolint:gosec // Our own binary.
 	cmd.Env = append(os.Environ(), "TRAINYARD_URL="+d.url, "TRAINYARD_TOKEN="+d.token)
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	return cmd
+}
+
+// trainyard runs a command with --json and reads its last line, which is the resource.
+func (d *demo) trainyard(ctx context.Context, resource proto.Message, args ...string) error {
+	out, err := d.command(ctx, append(args, "--json")...).Output()
 	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
 	last := lines[len(lines)-1]
 	if err != nil {
