@@ -35,7 +35,7 @@ func runImage(ctx context.Context, c *Clients, s *Subject) (Result, error) {
 		if own := s.Request.AlgorithmSpecification.TrainingImageConfig; own != nil && own.TrainingRepositoryAccessMode == types.TrainingRepositoryAccessModeVpc {
 			return skipped("%s is in a private registry that the job reaches through its VPC: it can't be asked from here", uri)
 		}
-		f.fail(uri+" is not in ECR, and SageMaker pulls from there", "push the image to ECR, or set TrainingRepositoryAccessMode=Vpc for a private registry", "")
+		f.fail(uri+" is not in ECR, and SageMaker pulls from there", "push the image to ECR, or set TrainingRepositoryAccessMode=Vpc for a private registry", pushImage(image, s))
 		return f.result(cmp.Or(prevents, "ValidationException: Cannot find the requested image: "+uri)), nil
 	}
 	if image.region != s.Region || image.suffix != region.DNSSuffix(s.Region) {
@@ -87,7 +87,7 @@ func (i ecrImage) host() string {
 // pushImage are the lines that put an image into the registry of the job's account and region.
 func pushImage(i ecrImage, s *Subject) string {
 	host := cmp.Or(s.account(), i.account) + ".dkr.ecr." + s.Region + "." + region.DNSSuffix(s.Region)
-	to := host + "/" + i.repository + ":" + cmp.Or(i.tag, "latest")
+	to := host + "/" + cmp.Or(i.repository, "trainer") + ":" + cmp.Or(i.tag, "latest")
 	return fmt.Sprintf("aws ecr get-login-password --region %s | docker login --username AWS --password-stdin %s\ndocker tag %s %s\ndocker push %s",
 		s.Region, host, s.image(), to, to)
 }

@@ -3,6 +3,9 @@ package preflight
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -12,6 +15,7 @@ import (
 	fsxtypes "github.com/aws/aws-sdk-go-v2/service/fsx/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -31,6 +35,7 @@ type accountWorld struct {
 	IAM               *iam.Client
 	KMS               *kms.Client
 	S3                *s3.Client
+	s3                S3 // S3, or what a test puts in its place.
 	SQS               *sqs.Client
 	FSx               *fakeFSx
 	Quotas            *fakeQuotas
@@ -41,10 +46,11 @@ type accountWorld struct {
 
 const (
 	lustre     = "fs-0123456789abcdef0"
-	trustOfJob = `{"Statement": [{"Effect": "Allow", "Principal": {"Service": %q}, "Action": "sts:AssumeRole", "Condition": {"StringEquals": {"aws:SourceAccount": %q}}}]}`
+	trustOfJob = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": %q}, "Action": "sts:AssumeRole", "Condition": {"StringEquals": {"aws:SourceAccount": %q}}}]}`
 )
 
-func newAccountWorld(t testing.TB, inRegion string) *accountWorld {
+// newAccountWorld makes the parts of the account that a check looks at; the job names the others too.
+func newAccountWorld(t testing.TB, inRegion, check string) *accountWorld {
 	t.Helper()
 	a := mototest.NewAccount(t)
 	cfg := a.Config(t, inRegion)
@@ -53,14 +59,24 @@ func newAccountWorld(t testing.TB, inRegion string) *accountWorld {
 		EC2: ec2.NewFromConfig(cfg), ECR: ecr.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), KMS: kms.NewFromConfig(cfg), SQS: sqs.NewFromConfig(cfg),
 		S3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
 	}
-	w.addBucket(t, w.Bucket, inRegion)
-	w.role(t)
-	w.image(t)
-	key := mustDo(w.KMS.CreateKey(t.Context(), &kms.CreateKeyInput{}))(t)
-	w.Key = *key.KeyMetadata.Arn
-	queue := mustDo(w.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("uploads")}))(t)
-	_ = queue
-	w.Queue = w.arn("sqs", "uploads")
+	w.s3 = w.S3
+	w.Key, w.Queue = w.arn("kms", "key/11111111-1111-1111-1111-111111111111"), w.arn("sqs", "uploads")
+	switch check {
+	case "bucket-region":
+		w.addBucket(t, w.Bucket, inRegion)
+	case "s3-event-conflict":
+		w.addBucket(t, w.Bucket, inRegion)
+		mustDo(w.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("uploads")}))(t) // moto sends it a test event.
+	case "execution-role":
+		w.role(t)
+	case "kms-key":
+		w.role(t)
+		// AWS's default is not moto's.
+		key := mustDo(w.KMS.CreateKey(t.Context(), &kms.CreateKeyInput{KeyUsage: kmstypes.KeyUsageTypeEncryptDecrypt}))(t)
+		w.Key = *key.KeyMetadata.Arn
+	case "image":
+		w.image(t)
+	}
 	w.FSx = &fakeFSx{Systems: []fsxtypes.FileSystem{{
 		FileSystemId: aws.String(lustre), FileSystemType: fsxtypes.FileSystemTypeLustre, Lifecycle: fsxtypes.FileSystemLifecycleAvailable, StorageCapacity: aws.Int32(1200),
 		LustreConfiguration: &fsxtypes.LustreFileSystemConfiguration{DeploymentType: fsxtypes.LustreDeploymentTypePersistent2, MountName: aws.String("a1b2c3d4")},
@@ -74,7 +90,7 @@ func newAccountWorld(t testing.TB, inRegion string) *accountWorld {
 }
 
 func (w *accountWorld) clients() *Clients {
-	return &Clients{EC2: w.EC2, ECR: w.ECR, IAM: simulatedIAM{w.IAM}, KMS: w.KMS, S3: w.S3, FSx: w.FSx, Quotas: w.Quotas}
+	return &Clients{EC2: w.EC2, ECR: w.ECR, IAM: simulatedIAM{w.IAM}, KMS: w.KMS, S3: w.s3, FSx: w.FSx, Quotas: w.Quotas}
 }
 
 // subject is a job on S3 data, with a volume and an output that the account's key encrypts.
@@ -183,10 +199,16 @@ func (w *accountWorld) uploadsRule() s3types.QueueConfiguration {
 	return s3types.QueueConfiguration{QueueArn: &w.Queue, Events: []s3types.Event{"s3:ObjectCreated:*"}, Filter: keys("uploads/", ".zip")}
 }
 
+// keys are those of a prefix and a suffix; either may be empty.
 func keys(prefix, suffix string) *s3types.NotificationConfigurationFilter {
-	return &s3types.NotificationConfigurationFilter{Key: &s3types.S3KeyFilter{FilterRules: []s3types.FilterRule{
-		{Name: s3types.FilterRuleNamePrefix, Value: &prefix}, {Name: s3types.FilterRuleNameSuffix, Value: &suffix},
-	}}}
+	key := &s3types.S3KeyFilter{}
+	if prefix != "" {
+		key.FilterRules = append(key.FilterRules, s3types.FilterRule{Name: s3types.FilterRuleNamePrefix, Value: &prefix})
+	}
+	if suffix != "" {
+		key.FilterRules = append(key.FilterRules, s3types.FilterRule{Name: s3types.FilterRuleNameSuffix, Value: &suffix})
+	}
+	return &s3types.NotificationConfigurationFilter{Key: key}
 }
 
 // onLustre makes the job read its base data from a Lustre file system.
@@ -204,4 +226,20 @@ func (w *accountWorld) inVPC(t testing.TB) {
 	subnets := mustDo(w.EC2.DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{}))(t)
 	groups := mustDo(w.EC2.DescribeSecurityGroups(t.Context(), &ec2.DescribeSecurityGroupsInput{}))(t)
 	w.Subject.Request.VpcConfig = &types.VpcConfig{Subnets: []string{*subnets.Subnets[0].SubnetId, *subnets.Subnets[1].SubnetId}, SecurityGroupIds: []string{*groups.SecurityGroups[0].GroupId}}
+}
+
+// inNamedVPC puts the job into subnets and groups that nobody is asked for.
+func (w *accountWorld) inNamedVPC() {
+	w.Subject.Request.VpcConfig = &types.VpcConfig{Subnets: []string{"subnet-1"}, SecurityGroupIds: []string{"sg-1"}}
+}
+
+// answerEC2Denied makes EC2 refuse every call, in its own XML.
+func (w *accountWorld) answerEC2Denied(t testing.TB) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(rw, `<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized to perform this operation.</Message></Error></Errors><RequestID>1</RequestID></Response>`)
+	}))
+	t.Cleanup(server.Close)
+	w.EC2 = ec2.NewFromConfig(w.Config(t, w.Region), func(o *ec2.Options) { o.BaseEndpoint = &server.URL })
 }
