@@ -89,7 +89,7 @@ it("is given up on request", async () => {
   const file = join(folder, "given-up.zip");
   writeFileSync(file, randomBytes(1 << 20));
   await page.route((target) => target.port !== new URL(page.url()).port, () => undefined);
-  await page.getByRole("link", { name: "Datasets" }).click();
+  await page.getByRole("link", { name: "Datasets", exact: true }).click();
   const id = freshId("given-up");
   await choose(page, "Choose a file", file);
   await page.getByRole("textbox", { name: "Dataset", exact: true }).fill(id);

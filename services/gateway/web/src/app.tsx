@@ -2,6 +2,7 @@ import { Anchor, Text } from "@mantine/core";
 import { Link, Navigate, NavLink, Route, Routes } from "react-router";
 
 import { useSignedIn } from "./api/session";
+import { BaseDatasetsPage } from "./basedatasets/base-datasets-page";
 import { DatasetPage } from "./datasets/dataset-page";
 import { DatasetsPage } from "./datasets/datasets-page";
 import { FormatsPage } from "./datasets/formats-page";
@@ -11,6 +12,8 @@ import { LiveProvider } from "./live/provider";
 import { ModelPage } from "./models/model-page";
 import { ModelsPage } from "./models/models-page";
 import { SignIn } from "./sign-in";
+import { SweepPage } from "./sweeps/sweep-page";
+import { SweepsPage } from "./sweeps/sweeps-page";
 import { JobPage } from "./training/job-page";
 import { JobsPage } from "./training/jobs-page";
 import { NewJobPage } from "./training/new-job-page";
@@ -37,7 +40,9 @@ export function App() {
           </Link>
           <nav className="nav" aria-label="Main">
             <NavLink to="/datasets">Datasets</NavLink>
+            <NavLink to="/base-datasets">Base datasets</NavLink>
             <NavLink to="/training">Training</NavLink>
+            <NavLink to="/sweeps">Sweeps</NavLink>
             <NavLink to="/models">Models</NavLink>
           </nav>
           <UploadsUnderWay />
@@ -51,9 +56,12 @@ export function App() {
           <Route path="/datasets/:dataset" element={<DatasetPage />} />
           <Route path="/datasets/:dataset/versions/:version" element={<VersionPage />} />
           <Route path="/formats" element={<FormatsPage />} />
+          <Route path="/base-datasets" element={<BaseDatasetsPage />} />
           <Route path="/training" element={<JobsPage />} />
           <Route path="/training/new" element={<NewJobPage />} />
           <Route path="/training/:job" element={<JobPage />} />
+          <Route path="/sweeps" element={<SweepsPage />} />
+          <Route path="/sweeps/:sweep" element={<SweepPage />} />
           <Route path="/models" element={<ModelsPage />} />
           <Route path="/models/:model" element={<ModelPage />} />
           <Route path="*" element={<NotFound />} />

@@ -29,9 +29,14 @@ export function VersionPage() {
         <>
           <StateBadge state={version.data?.state} />
           {version.data?.state === "READY" && (
-            <Button component={Link} to={`/training/new?version=${name}`}>
-              Train on it
-            </Button>
+            <>
+              <Button variant="default" component={Link} to={`/base-datasets?version=${name}`}>
+                Publish as a base dataset
+              </Button>
+              <Button component={Link} to={`/training/new?version=${name}`}>
+                Train on it
+              </Button>
+            </>
           )}
         </>
       }

@@ -1,6 +1,6 @@
-import { Anchor, Button, Code } from "@mantine/core";
+import { Button, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import type { ReactNode } from "react";
+import { useState } from "react";
 import { Link, useParams } from "react-router";
 
 import { answer, api } from "../api/client";
@@ -8,20 +8,33 @@ import { keys } from "../api/keys";
 import { idOf } from "../api/names";
 import { useJob } from "../api/queries";
 import type { TrainingJob } from "../api/types";
-import { time } from "../ui/format";
-import { ErrorNote, FailureNote, Loaded } from "../ui/outcome";
-import { Card, Facts, Page } from "../ui/page";
+import { ErrorNote, Loaded } from "../ui/outcome";
+import { Card, Page } from "../ui/page";
 import { StateBadge } from "../ui/state-badge";
+import { AboutJob } from "./about-job";
+import { CheckList } from "./check-list";
+import { groupChecks } from "./checks";
+import { JobFailure } from "./job-failure";
 import { JobLog } from "./job-log";
 import { Learning } from "./learning";
+import { LedgerCard } from "./ledger-card";
+import { NotMade } from "./not-made";
 import { Phases } from "./phases";
-import { Metrics, Parameters } from "./values";
+import { Notes } from "./preflight";
+import { canResume, ResumeButton } from "./resume-button";
+import { Metrics } from "./values";
 
 export function JobPage() {
   const { job: id = "" } = useParams();
+  // A job that was resumed has another page, with nothing left of this one.
+  return <KnownJob key={id} id={id} />;
+}
+
+function KnownJob({ id }: { id: string }) {
   const name = `trainingJobs/${id}`;
   const job = useJob(name);
   const client = useQueryClient();
+  const [notResumed, setNotResumed] = useState<unknown>();
   const stop = useMutation({
     mutationFn: () =>
       answer(api.POST("/v1/trainingJobs/{name}:stop", { params: { path: { name: id } }, body: {} })),
@@ -39,6 +52,12 @@ export function JobPage() {
               Stop
             </Button>
           )}
+          {job.data?.sweep && (
+            <Button variant="default" component={Link} to={`/${job.data.sweep}`}>
+              Its sweep
+            </Button>
+          )}
+          {job.data && canResume(job.data) && <ResumeButton name={name} onError={setNotResumed} />}
           {job.data?.model && (
             <Button component={Link} to={`/models/${idOf(job.data.model)}`}>
               Open the model
@@ -48,52 +67,66 @@ export function JobPage() {
       }
     >
       {stop.error && <ErrorNote title="The job was not stopped" error={stop.error} />}
+      {notResumed !== undefined && <NotMade what="job" error={notResumed} />}
       <Loaded query={job} what="this training job">
-        {(data) => (
-          <>
-            {data.failure && data.state === "FAILED" && (
-              <FailureNote title="This training failed" failure={data.failure} />
-            )}
-            <Card title="Progress">
-              <Phases job={data} heardAt={job.dataUpdatedAt} />
-            </Card>
-            <Card title="Learning">
-              <Learning job={data} />
-            </Card>
-            <div className="columns">
-              <Card title="Newest metrics">
-                <Metrics values={data.metrics ?? {}} />
-              </Card>
-              <Card title="About this job">
-                <Facts facts={factsOf(data)} />
-              </Card>
-            </div>
-            <Card title="Log">
-              <JobLog job={data} />
-            </Card>
-          </>
-        )}
+        {(data) => <Body job={data} heardAt={job.dataUpdatedAt} />}
       </Loaded>
     </Page>
   );
 }
 
-function factsOf(job: TrainingJob): [string, ReactNode][] {
-  const version = job.datasetVersion ?? "";
-  return [
-    ["Recipe", idOf(job.recipe)],
-    [
-      "Dataset version",
-      <Anchor component={Link} to={`/${version}`} inherit>
-        {version}
-      </Anchor>,
-    ],
-    ["Base datasets", (job.baseDatasets ?? []).map(idOf).join(", ") || "none"],
-    ["Parameters", <Parameters values={job.parameters ?? {}} />],
-    ["Instance", job.resources?.instanceType],
-    ["SageMaker's name", <Code>{job.sagemakerJobName}</Code>],
-    ["Made", time(job.createTime)],
-    ["Begun", time(job.startTime)],
-    ["Ended", time(job.endTime)],
-  ];
+function Body({ job, heardAt }: { job: TrainingJob; heardAt: number }) {
+  return (
+    <>
+      {job.failure && job.state === "FAILED" && <JobFailure title="This training failed" failure={job.failure} />}
+      <div className="columns">
+        <Card title="Progress">
+          <Phases job={job} heardAt={heardAt} />
+        </Card>
+        <Card title="Time and money">
+          <LedgerCard job={job} />
+        </Card>
+      </div>
+      <Card title="Learning">
+        <Learning job={job} />
+      </Card>
+      <div className="columns">
+        <Card title="Newest metrics">
+          <Metrics values={job.metrics ?? {}} />
+        </Card>
+        <Card title="About this job">
+          <AboutJob job={job} />
+        </Card>
+      </div>
+      <Card title="Preflight">
+        <Found job={job} />
+      </Card>
+      <Card title="Log">
+        <JobLog job={job} />
+      </Card>
+    </>
+  );
+}
+
+/** What preflight found when the job was made, closed, and what was chosen for it. */
+function Found({ job }: { job: TrainingJob }) {
+  const checks = job.preflight ?? [];
+  const summary = groupChecks(checks).map((group) => `${group.checks.length} ${group.title}`);
+  return (
+    <>
+      {checks.length === 0 ? (
+        <Text size="sm" c="dimmed">
+          Nothing was checked.
+        </Text>
+      ) : (
+        <details>
+          <summary>When the job was made: {summary.join(", ")}</summary>
+          <div className="opened">
+            <CheckList checks={checks} />
+          </div>
+        </details>
+      )}
+      <Notes list={job.notes ?? []} />
+    </>
+  );
 }

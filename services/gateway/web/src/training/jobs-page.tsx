@@ -7,6 +7,7 @@ import { duration, metric, time } from "../ui/format";
 import { Loaded } from "../ui/outcome";
 import { Card, Page } from "../ui/page";
 import { StateBadge } from "../ui/state-badge";
+import { UsageCard } from "./usage-card";
 
 export function JobsPage() {
   const jobs = useJobs();
@@ -19,6 +20,7 @@ export function JobsPage() {
         </Button>
       }
     >
+      <UsageCard />
       <Card title="Training jobs">
         <Loaded query={jobs} what="your training jobs">
           {(list) =>

@@ -8,6 +8,8 @@ import { ticks } from "./ticks";
 export interface Series {
   name: string;
   points: { x: number; y: number }[];
+  /** Points with no line between, for what has no order. */
+  dots?: boolean;
 }
 
 const width = 560;
@@ -34,7 +36,7 @@ export function LineChart({ title, xName, series }: { title: string; xName: stri
             {series.map((one, index) => (
               <Text key={one.name} size="xs" c="dimmed">
                 <svg className="chart" viewBox="0 0 22 4" style={{ display: "inline-block", width: 22, marginRight: 6 }} aria-hidden>
-                  <path data-series={index} d="M0 2H22" />
+                  {one.dots ? <circle data-series={index} cx={11} cy={2} r={2} /> : <path data-series={index} d="M0 2H22" />}
                 </svg>
                 {one.name} {metric(one.points.at(-1)?.y ?? NaN)}
               </Text>
@@ -61,9 +63,9 @@ export function LineChart({ title, xName, series }: { title: string; xName: stri
           const points = one.points.filter((point) => Number.isFinite(point.y));
           return (
             <g key={one.name}>
-              <path data-series={index} d={points.map((p, i) => `${i === 0 ? "M" : "L"}${x(p.x)} ${y(p.y)}`).join("")} />
-              {points.length < 40 &&
-                points.map((p) => <circle key={p.x} data-series={index} cx={x(p.x)} cy={y(p.y)} r={2.5} />)}
+              {!one.dots && <path data-series={index} d={points.map((p, i) => `${i === 0 ? "M" : "L"}${x(p.x)} ${y(p.y)}`).join("")} />}
+              {(one.dots === true || points.length < 40) &&
+                points.map((p) => <circle key={p.x} data-series={index} cx={x(p.x)} cy={y(p.y)} r={one.dots ? 4 : 2.5} />)}
             </g>
           );
         })}

@@ -29,9 +29,18 @@ export function ErrorNote({ title, error, onRetry }: { title: string; error: unk
 
 /** Why a version or a job ended in failure, and how to mend it. */
 export function FailureNote({ title, failure }: { title: string; failure: Failure }) {
-  const facts = Object.entries(failure.metadata ?? {});
   return (
     <Alert color="red" title={title} role="alert">
+      <FailureText failure={failure} />
+    </Alert>
+  );
+}
+
+/** All that a failure says. */
+export function FailureText({ failure }: { failure: Failure }) {
+  const facts = Object.entries(failure.metadata ?? {});
+  return (
+    <>
       <Text size="sm" className="name" style={{ whiteSpace: "pre-wrap" }}>
         {printableLines(failure.message)}
       </Text>
@@ -44,7 +53,7 @@ export function FailureNote({ title, failure }: { title: string; failure: Failur
           </span>
         ))}
       </Text>
-    </Alert>
+    </>
   );
 }
 

@@ -1,8 +1,8 @@
 import { Badge } from "@mantine/core";
 
-import type { JobState, VersionState } from "../api/types";
+import type { JobState, SweepState, VersionState } from "../api/types";
 
-const colors: Record<VersionState | JobState, string> = {
+const colors: Record<VersionState | JobState | SweepState, string> = {
   STATE_UNSPECIFIED: "gray",
   UPLOADING: "cyan",
   UPLOADED: "cyan",
@@ -18,8 +18,8 @@ const colors: Record<VersionState | JobState, string> = {
   FAILED: "red",
 };
 
-/** A version's or a job's state, in the API's own word. */
-export function StateBadge({ state = "STATE_UNSPECIFIED" }: { state?: VersionState | JobState | undefined }) {
+/** A version's, a job's or a sweep's state, in the API's own word. */
+export function StateBadge({ state = "STATE_UNSPECIFIED" }: { state?: VersionState | JobState | SweepState | undefined }) {
   return (
     <Badge variant="light" color={colors[state]} miw="max-content" data-testid="state">
       {state}
