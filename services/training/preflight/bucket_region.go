@@ -39,15 +39,17 @@ func runBucketRegion(ctx context.Context, c *Clients, s *Subject) (Result, error
 			continue
 		}
 		asked[p.Bucket] = true
-		in, err := bucketRegion(ctx, client, p.Bucket)
+		in, there, err := bucketRegion(ctx, client, p.Bucket)
 		switch {
 		case err != nil:
 			failed = errors.Join(failed, err)
+		case there && in == "":
+			f.ok("bucket %s is there; S3 doesn't tell its region", p.Bucket)
 		case in == s.Region:
 			f.ok("bucket %s is in %s", p.Bucket, in)
 		default:
 			seen := fmt.Sprintf("bucket %s of the %s is in %s, the job in %s", p.Bucket, p.Use, in, s.Region)
-			if in == "" {
+			if !there {
 				seen = fmt.Sprintf("there is no bucket %s, of the %s", p.Bucket, p.Use)
 			}
 			f.fail(seen, "copy the data to a bucket in "+s.Region+", or run the job where the bucket is",
@@ -59,20 +61,20 @@ func runBucketRegion(ctx context.Context, c *Clients, s *Subject) (Result, error
 	return f.result(cmp.Or(prevents, noS3Objects(places[0], s))), failed
 }
 
-// bucketRegion asks S3 for a bucket's region; "" means that there is no such bucket. S3 tells it even when it refuses: a bucket elsewhere gives a
-// redirect and a bucket of others a 403, both with the header.
-func bucketRegion(ctx context.Context, client S3, bucket string) (string, error) {
+// bucketRegion asks S3 whether a bucket is there and in which region. S3 tells the region even when it refuses: a bucket elsewhere gives a
+// redirect and a bucket of others a 403, both with the header. What only speaks S3 may not tell it at all.
+func bucketRegion(ctx context.Context, client S3, bucket string) (in string, there bool, err error) {
 	out, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
 	if err == nil {
-		return aws.ToString(out.BucketRegion), nil
+		return aws.ToString(out.BucketRegion), true, nil
 	}
 	if in := responseHeader(err, "X-Amz-Bucket-Region"); in != "" {
-		return in, nil
+		return in, true, nil
 	}
 	if code := errorCode(err); code == "NotFound" || code == "NoSuchBucket" {
-		return "", nil
+		return "", false, nil
 	}
-	return "", err
+	return "", false, err
 }
 
 func noS3Objects(p place, s *Subject) string {

@@ -47,16 +47,6 @@ func skipped(format string, args ...any) (Result, error) {
 	return Result{Status: Skipped, Seen: fmt.Sprintf(format, args...)}, nil
 }
 
-// join adds what was found of one thing to what was found of all.
-func (f *findings) join(one findings) {
-	if one.status == Fail || f.status == "" {
-		f.status = one.status
-	}
-	f.seen = append(f.seen, one.seen...)
-	f.mends = appendNew(f.mends, one.mends...)
-	f.snippets = appendNew(f.snippets, one.snippets...)
-}
-
 func appendNew(list []string, more ...string) []string {
 	for _, s := range more {
 		if s != "" && !slices.Contains(list, s) {

@@ -37,6 +37,10 @@ func runInstanceInAZ(ctx context.Context, c *Clients, s *Subject) (Result, error
 	}
 	var f findings
 	for _, m := range wanted {
+		if lacks, why := s.Capabilities.LacksInstanceType(s.Region, m.Type); lacks {
+			f.warn(fmt.Sprintf("SageMaker is known to have no %s in %s: %s", m.Type, s.Region, why), "take another instance type, or mend the table of capabilities", "")
+			continue
+		}
 		name := strings.TrimPrefix(m.Type, "ml.")
 		offered, err := offeredIn(ctx, client, name, location, places)
 		if err != nil {

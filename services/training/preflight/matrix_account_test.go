@@ -16,14 +16,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"github.com/trainyard/trainyard/services/training/region"
 )
 
 // accountRows are the worlds of the checks of the account.
 func accountRows() []row {
 	var rows []row
-	in := func(region, check, world, judge string, want Status, says string, change func(t *testing.T, w *accountWorld)) {
+	in := func(inRegion, check, world, judge string, want Status, says string, change func(t *testing.T, w *accountWorld)) {
 		rows = append(rows, row{check, world, judge, want, says, func(t *testing.T) (*Clients, *Subject) {
-			w := newAccountWorld(t, region, check)
+			w := newAccountWorld(t, inRegion, check)
 			if change != nil {
 				change(t, w)
 			}
@@ -72,6 +74,9 @@ func bucketRows(home, china adder) {
 	}
 	home(check, "of another account, but here", "fake", Pass, "is in us-east-1", func(t *testing.T, w *accountWorld) {
 		w.answerHead(t, http.StatusForbidden, "us-east-1")
+	})
+	home(check, "a store that knows no regions", "fake", Pass, "S3 doesn't tell its region", func(t *testing.T, w *accountWorld) {
+		w.answerHead(t, http.StatusOK, "")
 	})
 	home(check, "no permission", "fake", Skipped, "the permission s3:ListBucket is missing", func(t *testing.T, w *accountWorld) {
 		w.answerHead(t, http.StatusForbidden, "")
@@ -281,6 +286,10 @@ func instanceRows(home, china adder) {
 	home(check, "not offered", "moto", Warn, capacityError, func(_ *testing.T, w *accountWorld) { w.Subject.Request.ResourceConfig.InstanceType = "ml.none.xlarge" })
 	china(check, "not offered", "moto", Warn, "EC2 doesn't offer p4d.24xlarge in cn-north-1", func(_ *testing.T, w *accountWorld) {
 		w.Subject.Request.ResourceConfig.InstanceType = types.TrainingInstanceTypeMlP4d24xlarge
+	})
+
+	home(check, "known to be missing", "moto", Warn, "tried in March", func(t *testing.T, w *accountWorld) {
+		w.Subject.Capabilities = mustDo(region.Parse([]byte("regions: {us-east-1: {instance_types_missing: [ml.m5.xlarge], why: tried in March}}")))(t)
 	})
 
 	const quota = "instance-quota"
