@@ -17,6 +17,7 @@ from botocore.config import Config
 SERVICES = Path(__file__).resolve().parents[2]
 TRAINYARD = SERVICES.parent / "bin" / "trainyard"
 REGION = "us-east-1"
+TRAINER = f"env PYTHONPATH={SERVICES / 'trainer'} {sys.executable} -m trainyard_trainer train"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "trainyard", "AWS_SECRET_ACCESS_KEY": "trainyard-local"}
 
 
@@ -45,6 +46,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "--provision",
             "--image",
             "own-image=false",
+            "--image",
+            f"trainer={TRAINER}",
         ],
         stdout=subprocess.PIPE,
         text=True,
