@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -55,10 +56,10 @@ func runBucketRegion(ctx context.Context, c *Clients, s *Subject) (Result, error
 			f.fail(seen, "copy the data to a bucket in "+s.Region+", or run the job where the bucket is",
 				fmt.Sprintf("aws s3 mb s3://%s-%s --region %s\naws s3 sync s3://%s/%s s3://%s-%s/%s --source-region %s --region %s",
 					p.Bucket, s.Region, s.Region, p.Bucket, p.Key, p.Bucket, s.Region, p.Key, cmp.Or(in, s.Region), s.Region))
-			prevents = noS3Objects(p, s)
+			prevents = bucketError(p, s, there)
 		}
 	}
-	return f.result(cmp.Or(prevents, noS3Objects(places[0], s))), failed
+	return f.result(cmp.Or(prevents, bucketError(places[0], s, true))), failed
 }
 
 // bucketRegion asks S3 whether a bucket is there and in which region. S3 tells the region even when it refuses: a bucket elsewhere gives a
@@ -77,7 +78,14 @@ func bucketRegion(ctx context.Context, client S3, bucket string) (in string, the
 	return "", false, err
 }
 
-func noS3Objects(p place, s *Subject) string {
-	return fmt.Sprintf(`No S3 objects found under S3 URL "s3://%s/%s" given in input data source. Please ensure that the bucket exists in the selected region (%s), that objects exist under that S3 prefix, and that the role %q has "s3:ListBucket" permissions on bucket %q.`,
-		p.Bucket, p.Key, s.Region, s.role(), p.Bucket)
+// bucketError is SageMaker's own text for an input, and S3's where the job writes.
+func bucketError(p place, s *Subject, there bool) string {
+	switch {
+	case slices.Contains(s.inputs(), p):
+		return fmt.Sprintf(`No S3 objects found under S3 URL "s3://%s/%s" given in input data source. Please ensure that the bucket exists in the selected region (%s), that objects exist under that S3 prefix, and that the role %q has "s3:ListBucket" permissions on bucket %q.`,
+			p.Bucket, p.Key, s.Region, s.role(), p.Bucket)
+	case there:
+		return "PermanentRedirect: The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint."
+	}
+	return "NoSuchBucket: The specified bucket does not exist"
 }

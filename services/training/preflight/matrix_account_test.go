@@ -60,11 +60,11 @@ func bucketRows(home, china adder) {
 		w.addBucket(t, "elsewhere-"+w.ID, "eu-west-1")
 		w.input().S3Uri = aws.String("s3://elsewhere-" + w.ID + "/x/")
 	})
-	home(check, "output elsewhere", "moto", Fail, "of the output is in eu-west-1", func(t *testing.T, w *accountWorld) {
+	home(check, "output elsewhere", "moto", Fail, "PermanentRedirect", func(t *testing.T, w *accountWorld) {
 		w.addBucket(t, "elsewhere-"+w.ID, "eu-west-1")
 		w.Subject.Request.OutputDataConfig.S3OutputPath = aws.String("s3://elsewhere-" + w.ID + "/x")
 	})
-	home(check, "checkpoints in no bucket", "moto", Fail, "there is no bucket", func(_ *testing.T, w *accountWorld) {
+	home(check, "checkpoints in no bucket", "moto", Fail, "NoSuchBucket", func(_ *testing.T, w *accountWorld) {
 		w.Subject.Request.CheckpointConfig.S3Uri = aws.String("s3://nowhere-" + w.ID + "/x")
 	})
 	for _, code := range []int{http.StatusMovedPermanently, http.StatusForbidden, http.StatusBadRequest} {
@@ -243,6 +243,15 @@ func keyRows(home, china adder) {
 	home(check, "waits for deletion", "moto", Fail, "PendingDeletion", func(t *testing.T, w *accountWorld) {
 		mustDo(w.KMS.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: w.keyID()}))(t)
 	})
+	home(check, "of another account", "both", Warn, "it belongs to account 210987654321", func(t *testing.T, w *accountWorld) {
+		w.othersKey("210987654321", "")
+		w.allow(t, "kms", map[string]any{"Action": "kms:*", "Resource": "*"})
+	})
+	home(check, "of another account, IAM allows one's own alone", "both", Fail, "kms:CreateGrant on arn:aws:kms:us-east-1:210987654321:key/1", func(t *testing.T, w *accountWorld) {
+		w.othersKey("210987654321", "")
+		w.allow(t, "kms", map[string]any{"Action": "kms:*", "Resource": w.arn("kms", "key/*")})
+	})
+	home(check, "managed by AWS", "fake", Pass, "managed by AWS", func(_ *testing.T, w *accountWorld) { w.othersKey(w.ID, kmstypes.KeyManagerTypeAws) })
 	home(check, "for signing", "moto", Fail, "SIGN_VERIFY", func(t *testing.T, w *accountWorld) {
 		key := mustDo(w.KMS.CreateKey(t.Context(), &kms.CreateKeyInput{KeyUsage: kmstypes.KeyUsageTypeSignVerify, KeySpec: kmstypes.KeySpecRsa2048}))(t)
 		w.setKey(*key.KeyMetadata.Arn)
@@ -251,6 +260,28 @@ func keyRows(home, china adder) {
 
 // keyID is the key's id, the only name by which moto disables and deletes it.
 func (w *accountWorld) keyID() *string { return aws.String(w.Key[strings.LastIndex(w.Key, "/")+1:]) }
+
+// describedKey is a key as KMS describes it, which moto can't: of another account or managed by AWS. Its policy can't be read.
+type describedKey struct {
+	KMS
+	metadata kmstypes.KeyMetadata
+}
+
+func (d describedKey) DescribeKey(context.Context, *kms.DescribeKeyInput, ...func(*kms.Options)) (*kms.DescribeKeyOutput, error) {
+	return &kms.DescribeKeyOutput{KeyMetadata: &d.metadata}, nil
+}
+
+func (describedKey) GetKeyPolicy(context.Context, *kms.GetKeyPolicyInput, ...func(*kms.Options)) (*kms.GetKeyPolicyOutput, error) {
+	return nil, refused("KMS", "GetKeyPolicy", "AccessDeniedException", "")
+}
+
+func (w *accountWorld) othersKey(account string, manager kmstypes.KeyManagerType) {
+	key := "arn:aws:kms:us-east-1:" + account + ":key/1"
+	w.setKey(key)
+	w.kms = describedKey{w.KMS, kmstypes.KeyMetadata{
+		KeyId: aws.String("1"), Arn: &key, Enabled: true, KeyState: kmstypes.KeyStateEnabled, KeyUsage: kmstypes.KeyUsageTypeEncryptDecrypt, KeyManager: manager,
+	}}
+}
 
 func (w *accountWorld) setKey(id string) {
 	w.Subject.Request.OutputDataConfig.KmsKeyId, w.Subject.Request.ResourceConfig.VolumeKmsKeyId = &id, &id

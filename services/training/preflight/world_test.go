@@ -35,7 +35,8 @@ type accountWorld struct {
 	IAM               *iam.Client
 	KMS               *kms.Client
 	S3                *s3.Client
-	s3                S3 // S3, or what a test puts in its place.
+	s3                S3 // S3, or what a test puts in its place; so kms.
+	kms               KMS
 	SQS               *sqs.Client
 	FSx               *fakeFSx
 	Quotas            *fakeQuotas
@@ -59,7 +60,7 @@ func newAccountWorld(t testing.TB, inRegion, check string) *accountWorld {
 		EC2: ec2.NewFromConfig(cfg), ECR: ecr.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), KMS: kms.NewFromConfig(cfg), SQS: sqs.NewFromConfig(cfg),
 		S3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
 	}
-	w.s3 = w.S3
+	w.s3, w.kms = w.S3, w.KMS
 	w.Key, w.Queue = w.arn("kms", "key/11111111-1111-1111-1111-111111111111"), w.arn("sqs", "uploads")
 	switch check {
 	case "bucket-region":
@@ -90,7 +91,7 @@ func newAccountWorld(t testing.TB, inRegion, check string) *accountWorld {
 }
 
 func (w *accountWorld) clients() *Clients {
-	return &Clients{EC2: w.EC2, ECR: w.ECR, IAM: simulatedIAM{w.IAM}, KMS: w.KMS, S3: w.s3, FSx: w.FSx, Quotas: w.Quotas}
+	return &Clients{EC2: w.EC2, ECR: w.ECR, IAM: simulatedIAM{w.IAM}, KMS: w.kms, S3: w.s3, FSx: w.FSx, Quotas: w.Quotas}
 }
 
 // subject is a job on S3 data, with a volume and an output that the account's key encrypts.
