@@ -79,8 +79,8 @@ func efsPath(f *findings, m mount, lustre map[string]string) {
 	case !strings.HasPrefix(m.path, "/"):
 		f.fail(at+" doesn't begin with /", "give the path from the file system's root", fmt.Sprintf("DirectoryPath = %q", "/"+m.path))
 	case first != "" && lustre[first] != "":
-		f.warn(fmt.Sprintf("%s begins with %s, the mount name of the Lustre file system %s; EFS has none, its root is /", at, first, lustre[first]),
-			"leave the mount name out, unless the folder is really called so", fmt.Sprintf("DirectoryPath = %q", inside))
+		f.fail(fmt.Sprintf("%s begins with %s, the mount name of the Lustre file system %s; EFS has none, its root is /", at, first, lustre[first]),
+			"leave the mount name out; should the folder really be called so, override this check", fmt.Sprintf("DirectoryPath = %q", inside))
 	case slices.Contains(machinePaths, first):
 		f.warn(fmt.Sprintf("%s begins with /%s, which looks like where Lustre or a machine has its mount point; EFS has none, its root is /", at, first),
 			"give the path from the file system's root, unless the folder is really called so", fmt.Sprintf("DirectoryPath = %q", inside))

@@ -58,7 +58,7 @@ func TestFileSystemPath(t *testing.T) {
 		{name: "EFS's root", breaks: onEFS("/"), want: Pass},
 		{name: "EFS, relative", breaks: onEFS("datasets/digits"), want: Fail, seen: []string{"doesn't begin with /"}, snippet: []string{`DirectoryPath = "/datasets/digits"`}},
 		{
-			name: "EFS, with Lustre's mount name", region: china, breaks: onEFS("/a1b2c3d4/datasets"), want: Warn,
+			name: "EFS, with Lustre's mount name", region: china, breaks: onEFS("/a1b2c3d4/datasets"), want: Fail,
 			seen: []string{"begins with a1b2c3d4, the mount name of the Lustre file system " + lustre}, snippet: []string{`DirectoryPath = "/datasets"`},
 		},
 		{name: "EFS, with the first Lustre's mount name", breaks: onEFS("/fsx/datasets"), want: Warn, seen: []string{"begins with /fsx"}, snippet: []string{`DirectoryPath = "/datasets"`}},

@@ -49,7 +49,7 @@ func networkRows() []row {
 			w.Allow(t, w.FileSystemGroup, mototest.FromCIDR("tcp", 2049, 2049, "0.0.0.0/0"))
 		})
 		add("file-system-path", "a folder of EFS", "both", Pass, "", nil)
-		add("file-system-path", "a Lustre path on EFS", "both", Warn, "No such file or directory", func(_ testing.TB, w *networkWorld) {
+		add("file-system-path", "a Lustre path on EFS", "both", Fail, "No such file or directory", func(_ testing.TB, w *networkWorld) {
 			w.base(types.FileSystemTypeEfs, w.FileSystem, "/a1b2c3d4/datasets/digits")
 		})
 		add("s3-route", "by the gateway endpoint", "moto", Pass, "", nil)
