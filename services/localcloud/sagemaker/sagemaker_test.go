@@ -1,6 +1,7 @@
 package sagemaker_test
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -176,7 +177,7 @@ func TestJobUnderTheContainerContract(t *testing.T) {
 
 func newQueue(t *testing.T, name string) string {
 	t.Helper()
-	out, err := sqs.NewFromConfig(cloud).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
+	out, err := sqs.NewFromConfig(cloud).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(name + "-" + rand.Text())})
 	must(t, err)
 	return *out.QueueUrl
 }

@@ -1,6 +1,7 @@
 package sagemaker_test
 
 import (
+	"crypto/rand"
 	"slices"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func spotRequest(name string, environment map[string]string) *sdk.CreateTraining
 	in := request(name)
 	in.EnableManagedSpotTraining = aws.Bool(true)
 	in.StoppingCondition.MaxWaitTimeInSeconds = aws.Int32(900)
-	in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String("s3://trainyard/spot-checkpoints/" + name)}
+	in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String("s3://trainyard/spot-checkpoints/" + name + "/" + rand.Text())}
 	in.Environment = environment
 	return in
 }
@@ -27,7 +28,7 @@ const countsUp = `
 	n=$(cat checkpoints/n 2>/dev/null || echo 0)
 	echo "step $n, model: $(ls model)"
 	echo "$n" > model/n
-	if [ "$n" = "$LAST" ]; then sleep 1; exit 0; fi
+	if [ "$n" = "$LAST" ]; then sleep 2; exit 0; fi
 	while :; do sleep 0.01; done`
 
 func TestSpotInterruptions(t *testing.T) {
@@ -43,9 +44,9 @@ func TestSpotInterruptions(t *testing.T) {
 	same(t, "log", c.logWith("spot", "step "), []string{"step 0, model: ", "step 1, model: ", "step 2, model: "})
 	same(t, "model", c.untar("models/spot/output/model.tar.gz"), map[string]string{"n": "2\n"})
 	same(t, "spot", aws.ToBool(d.EnableManagedSpotTraining), true)
-	// 4 s of training in 7 s, and four tenths of the price: the wait is neither trained nor billed.
+	// 5 s of training in 8 s, and four tenths of the price: the wait is neither trained nor billed.
 	training, billable, whole := aws.ToInt32(d.TrainingTimeInSeconds), aws.ToInt32(d.BillableTimeInSeconds), d.TrainingEndTime.Sub(*d.TrainingStartTime)
-	if training < 4 || float64(training) > whole.Seconds()-2 || billable < 1 || float64(billable) > 0.4*float64(training)+1 {
+	if training < 5 || float64(training) > whole.Seconds()-2 || billable < 1 || float64(billable) > 0.4*float64(training)+1 {
 		t.Errorf("training %d s, billable %d s of %v", training, billable, whole)
 	}
 }
@@ -53,7 +54,7 @@ func TestSpotInterruptions(t *testing.T) {
 func TestWithoutCheckpointConfigAnInterruptedJobStartsAnew(t *testing.T) {
 	t.Parallel()
 	c := start(t, sagemaker.Config{}, countsUp)
-	in := spotRequest("anew", map[string]string{"LAST": "0", "LOCALCLOUD_INTERRUPT_AFTER": "50ms", "LOCALCLOUD_INTERRUPT_WAIT": "0s"})
+	in := spotRequest("anew", map[string]string{"LAST": "0", "LOCALCLOUD_INTERRUPT_AFTER": "1s", "LOCALCLOUD_INTERRUPT_WAIT": "0s"})
 	in.CheckpointConfig = nil
 	c.create(in)
 	same(t, "status", c.awaitEnd("anew").TrainingJobStatus, types.TrainingJobStatusCompleted)
@@ -62,7 +63,8 @@ func TestWithoutCheckpointConfigAnInterruptedJobStartsAnew(t *testing.T) {
 
 func TestMaxWait(t *testing.T) {
 	t.Parallel()
-	c := start(t, sagemaker.Config{MaxConcurrentJobs: 1}, `trap 'echo saved > model/m; exit 0' TERM; echo ready; while :; do sleep 0.01; done`)
+	const script = `trap 'echo saved > model/m; exit 0' TERM; echo ready; while :; do sleep 0.01; done`
+	c := start(t, sagemaker.Config{MaxConcurrentJobs: 1}, script)
 	blocker := request("wait-blocker")
 	c.create(blocker)
 	c.awaitLog("wait-blocker", "ready")
@@ -82,9 +84,8 @@ func TestMaxWait(t *testing.T) {
 	}
 	short("wait-in-queue", nil)
 	ends("wait-in-queue", "Starting", "Pending", "MaxWaitTimeExceeded")
-	_, err := c.sm.StopTrainingJob(t.Context(), &sdk.StopTrainingJobInput{TrainingJobName: aws.String("wait-blocker")})
-	must(t, err)
-	c.awaitEnd("wait-blocker")
+
+	c = start(t, sagemaker.Config{}, script)
 	short("wait-for-capacity", map[string]string{"LOCALCLOUD_INTERRUPT_AFTER": "10ms", "LOCALCLOUD_INTERRUPT_WAIT": "1h"})
 	ends("wait-for-capacity", "Starting", "Downloading", "Training", "Interrupted", "MaxWaitTimeExceeded")
 	// MaxWait counts from the job's creation, MaxRuntime from its first download: here the wait is over first.
@@ -97,7 +98,9 @@ func TestAnInterruptedJobCanBeStopped(t *testing.T) {
 	t.Parallel()
 	c := start(t, sagemaker.Config{}, countsUp)
 	c.create(spotRequest("stop-interrupted", map[string]string{"LAST": "9", "LOCALCLOUD_INTERRUPT_AFTER": "10ms", "LOCALCLOUD_INTERRUPT_WAIT": "1h"}))
-	c.await("stop-interrupted", "Interrupted", func(d *sdk.DescribeTrainingJobOutput) bool { return d.SecondaryStatus == types.SecondaryStatusInterrupted })
+	c.await("stop-interrupted", "Interrupted", func(d *sdk.DescribeTrainingJobOutput) bool {
+		return d.SecondaryStatus == types.SecondaryStatusInterrupted
+	})
 	_, err := c.sm.StopTrainingJob(t.Context(), &sdk.StopTrainingJobInput{TrainingJobName: aws.String("stop-interrupted")})
 	must(t, err)
 	same(t, "phases", phases(t, c.awaitEnd("stop-interrupted")), []string{"Starting", "Downloading", "Training", "Interrupted", "Stopping", "Stopped"})
