@@ -167,6 +167,27 @@ func TestAJobGoesOnFromAnothersCheckpoints(t *testing.T) {
 	}
 	s.wait(first, trainingv1.TrainingJob_STOPPED)
 
+	for field, change := range map[string]func(*trainingv1.TrainingJob){
+		"parameters.batch_size": func(j *trainingv1.TrainingJob) {
+			j.Parameters = map[string]*structpb.Value{"batch_size": structpb.NewNumberValue(7)}
+		},
+		"dataset_version": func(j *trainingv1.TrainingJob) {
+			s.addVersion("digits", 2, ingestv1.Version_READY)
+			j.DatasetVersion = "datasets/digits/versions/2"
+		},
+		"base_datasets": func(j *trainingv1.TrainingJob) {
+			j.DatasetVersion, j.BaseDatasets = "datasets/digits/versions/1", []string{"baseDatasets/base"}
+		},
+	} {
+		asked := &trainingv1.TrainingJob{ResumeFrom: first}
+		change(asked)
+		_, err := s.jobs().CreateTrainingJob(t.Context(), &trainingv1.CreateTrainingJobRequest{TrainingJob: asked})
+		checkError(t, err, codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "start anew without resume_from")
+		if got := apierror.Fact(err, "field"); got != "training_job."+field {
+			t.Errorf("the error names field %q, want training_job.%s", got, field)
+		}
+	}
+	resume.Parameters = map[string]*structpb.Value{"epochs": structpb.NewNumberValue(9)}
 	second := s.create(resume)
 	if second.GetResumeFrom() != first || second.GetDatasetVersion() != "datasets/digits/versions/1" || second.GetResources().GetInstanceType() != "ml.m5.2xlarge" ||
 		second.GetResources().GetMaxRuntimeSeconds() != 600 || second.GetParameters()["seed"].GetNumberValue() != waitsForStop {

@@ -20,7 +20,7 @@ func imageClassification() *Recipe {
 			"classes, and is measured on the validation split.",
 		Parameters: []Parameter{
 			{
-				Name: Epochs, DisplayName: "Epochs", Type: Integer, Min: 1, Max: 1000, Default: 5.0,
+				Name: Epochs, DisplayName: "Epochs", Type: Integer, Min: 1, Max: 1000, Default: 5.0, MayChange: true,
 				Description: "How often to go through the dataset.",
 			},
 			{
@@ -44,7 +44,7 @@ func imageClassification() *Recipe {
 				Description: "The share of each batch that comes from the base datasets; without any it has no effect.",
 			},
 			{
-				Name: "patience", DisplayName: "Patience", Type: Integer, Min: 0, Max: 1000, Default: 0.0,
+				Name: "patience", DisplayName: "Patience", Type: Integer, Min: 0, Max: 1000, Default: 0.0, MayChange: true,
 				Description: "End after this many epochs without a better validation loss; 0 trains all epochs.",
 			},
 			{

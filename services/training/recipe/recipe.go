@@ -38,6 +38,8 @@ type Parameter struct {
 	Choices   []string
 	// Default is a float64, bool or string, by the type.
 	Default any
+	// MayChange tells that a job which goes on from another's checkpoints may have another value.
+	MayChange bool
 }
 
 // Metric is a metric that the training program prints, and how to read it: group 1 of the expression is the value.

@@ -78,6 +78,9 @@ func (l *Launcher) plan(ctx context.Context, project string, request Request, re
 	}
 	j.CheckpointURI = fmt.Sprintf("s3://%s/checkpoints/%s/%s/", l.Config.Bucket, project, j.ID)
 	if earlier != nil {
+		if err := continues(p, earlier); err != nil {
+			return nil, err
+		}
 		j.ResumeFrom, j.CheckpointURI = earlier.ID, earlier.CheckpointURI
 	}
 	described.CheckpointURI = j.CheckpointURI

@@ -1,9 +1,12 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"go.einride.tech/aip/resourcename"
 
@@ -74,6 +77,45 @@ func (l *Launcher) takeOver(ctx context.Context, project string, request *Reques
 	}
 	return earlier, nil
 }
+
+// continues tells whether a job can go on from an earlier one's checkpoints: of other data, classes or parameters they are of no use, which the training
+// program would find out on the bill. A program of the user's own knows itself what it can go on from.
+func continues(p *Plan, earlier *job.Job) error {
+	j := p.Job
+	refused := func(field, what, is, was string) error {
+		return &FieldError{Field: "training_job." + field, Message: fmt.Sprintf(
+			"A job that goes on from %s must have its %s: it is %s and was %s. Leave it out, or start anew without resume_from.", job.Name(earlier.ID), what, is, was)}
+	}
+	switch {
+	case j.Recipe != earlier.Recipe:
+		return refused("recipe", "recipe", cmp.Or(j.Recipe, "an image"), cmp.Or(earlier.Recipe, "an image"))
+	case p.Recipe == nil:
+		return nil
+	case j.DatasetVersion != earlier.DatasetVersion || j.ManifestSHA256 != earlier.ManifestSHA256:
+		return refused("dataset_version", "dataset version", j.DatasetVersion, earlier.DatasetVersion)
+	case !slices.Equal(j.AdditionalVersions, earlier.AdditionalVersions):
+		return refused("additional_dataset_versions", "dataset versions", versionNames(j), versionNames(earlier))
+	case !slices.Equal(j.BaseDatasets, earlier.BaseDatasets):
+		return refused("base_datasets", "base datasets", orNone(j.BaseDatasets), orNone(earlier.BaseDatasets))
+	}
+	for _, parameter := range p.Recipe.Parameters {
+		is, was := j.Parameters[parameter.Name], earlier.Parameters[parameter.Name]
+		if !parameter.MayChange && is != was {
+			return refused("parameters."+parameter.Name, "parameter "+parameter.Name, fmt.Sprint(is), fmt.Sprint(was))
+		}
+	}
+	return nil
+}
+
+func versionNames(j *job.Job) string {
+	names := make([]string, len(j.AdditionalVersions))
+	for i, v := range j.AdditionalVersions {
+		names[i] = v.Name
+	}
+	return orNone(names)
+}
+
+func orNone(names []string) string { return cmp.Or(strings.Join(names, ", "), "none") }
 
 // NotEndedError tells that a job can't be resumed because it goes on.
 type NotEndedError struct {
