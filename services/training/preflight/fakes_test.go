@@ -2,67 +2,28 @@ package preflight
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/fsx"
-	fsxtypes "github.com/aws/aws-sdk-go-v2/service/fsx/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
-	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 	quotatypes "github.com/aws/aws-sdk-go-v2/service/servicequotas/types"
-	"github.com/aws/smithy-go"
+
+	"github.com/trainyard/trainyard/services/training/preflight/mototest"
 )
 
 // The fakes stand for what moto lacks or gets wrong, by AWS.md: FSx's states, interfaces and associations, IAM's simulation, and the quotas of
-// SageMaker. They answer a page with one item, so that a check that reads the first page alone fails its tests.
+// SageMaker.
+type (
+	fakeFSx    = mototest.FSx
+	fakeQuotas = mototest.Quotas
+)
 
-// fakeFSx has file systems and associations.
-type fakeFSx struct {
-	Systems      []fsxtypes.FileSystem
-	Associations []fsxtypes.DataRepositoryAssociation
-}
+func quota(name string, value float64) quotatypes.ServiceQuota { return mototest.Quota(name, value) }
 
-func (f fakeFSx) DescribeFileSystems(_ context.Context, in *fsx.DescribeFileSystemsInput, _ ...func(*fsx.Options)) (*fsx.DescribeFileSystemsOutput, error) {
-	if len(in.FileSystemIds) == 0 {
-		items, next := page(f.Systems, in.NextToken)
-		return &fsx.DescribeFileSystemsOutput{FileSystems: items, NextToken: next}, nil
-	}
-	out := &fsx.DescribeFileSystemsOutput{}
-	for _, id := range in.FileSystemIds {
-		found := false
-		for _, fs := range f.Systems {
-			if aws.ToString(fs.FileSystemId) == id {
-				out.FileSystems, found = append(out.FileSystems, fs), true
-			}
-		}
-		if !found {
-			return nil, refused("FSx", "DescribeFileSystems", "FileSystemNotFound", "File system '"+id+"' does not exist.")
-		}
-	}
-	return out, nil
-}
-
-func (f fakeFSx) DescribeDataRepositoryAssociations(_ context.Context, in *fsx.DescribeDataRepositoryAssociationsInput, _ ...func(*fsx.Options)) (*fsx.DescribeDataRepositoryAssociationsOutput, error) {
-	items, next := page(f.Associations, in.NextToken)
-	return &fsx.DescribeDataRepositoryAssociationsOutput{Associations: items, NextToken: next}, nil
-}
-
-// fakeQuotas has the account's quotas of SageMaker by name.
-type fakeQuotas []quotatypes.ServiceQuota
-
-func (f fakeQuotas) ListServiceQuotas(_ context.Context, in *servicequotas.ListServiceQuotasInput, _ ...func(*servicequotas.Options)) (*servicequotas.ListServiceQuotasOutput, error) {
-	if aws.ToString(in.ServiceCode) != "sagemaker" {
-		return nil, refused("Service Quotas", "ListServiceQuotas", "NoSuchResourceException", "no such service")
-	}
-	items, next := page(f, in.NextToken)
-	return &servicequotas.ListServiceQuotasOutput{Quotas: items, NextToken: next}, nil
-}
-
-func quota(name string, value float64) quotatypes.ServiceQuota {
-	return quotatypes.ServiceQuota{ServiceCode: aws.String("sagemaker"), QuotaName: &name, QuotaCode: aws.String("L-1234ABCD"), Value: &value}
+func refused(service, operation, code, message string) error {
+	return mototest.Refused(service, operation, code, message)
 }
 
 // simulatedIAM is moto's IAM with the simulation that it lacks: it judges by the inline policies that moto holds for the role.
@@ -99,7 +60,7 @@ func (s simulatedIAM) SimulatePrincipalPolicy(ctx context.Context, in *iam.Simul
 			all = append(all, evaluate(policies, action, resource, known))
 		}
 	}
-	items, next := page(all, in.Marker)
+	items, next := mototest.Page(all, in.Marker)
 	return &iam.SimulatePrincipalPolicyOutput{EvaluationResults: items, Marker: next, IsTruncated: next != nil}, nil
 }
 
@@ -119,23 +80,6 @@ func evaluate(policies []Policy, action, resource string, known map[string]strin
 		}
 	}
 	return r
-}
-
-// page gives the item that a token stands for, and the token of the next.
-func page[T any](all []T, token *string) (items []T, next *string) {
-	at, _ := strconv.Atoi(aws.ToString(token))
-	if at >= len(all) {
-		return nil, nil
-	}
-	if at+1 < len(all) {
-		next = aws.String(strconv.Itoa(at + 1))
-	}
-	return all[at : at+1], next
-}
-
-// refused is an error as the SDK gives it.
-func refused(service, operation, code, message string) error {
-	return &smithy.OperationError{ServiceID: service, OperationName: operation, Err: &smithy.GenericAPIError{Code: code, Message: message}}
 }
 
 // mustDo gives what a call that sets up a world returned.
