@@ -143,16 +143,24 @@ type ExceededError struct {
 
 func (e *ExceededError) Error() string {
 	if e.Quota == ConcurrentJobs {
-		return fmt.Sprintf("Project %s has %g training jobs that have not ended, of %g it may have at the same time (%s): none is left. Wait until one has ended, or stop one.",
-			e.Project, e.Used, e.Limit, e.Quota)
+		return fmt.Sprintf("Project %s may have %g training jobs at the same time (%s), and %g have not ended: none is left. Wait until one has ended, or stop one.",
+			e.Project, e.Limit, e.Quota, e.Used)
 	}
 	reserved := ""
 	if e.Reserved > 0 {
-		reserved = fmt.Sprintf(", and %.2f are expected of its jobs that have not ended", e.Reserved)
+		reserved = fmt.Sprintf(", and %s are expected of its jobs that have not ended", amount(e.Reserved))
 	}
-	return fmt.Sprintf("Project %s has used %.2f of its %.2f %s this month (%s)%s: %.2f are left, and this job is expected to use %.2f. "+
+	return fmt.Sprintf("Project %s has used %s of its %s %s this month (%s)%s: %s are left, and this job is expected to use %s. "+
 		"The quota begins anew on %s; until then use a smaller or cheaper job, or ask the operator for more.",
-		e.Project, e.Used, e.Limit, e.Unit, e.Quota, reserved, e.Left, e.Asked, e.Reset.Format(time.RFC3339))
+		e.Project, amount(e.Used), amount(e.Limit), e.Unit, e.Quota, reserved, amount(e.Left), amount(e.Asked), e.Reset.Format(time.RFC3339))
+}
+
+// amount shows hours or money by hundredths, and what is less by its first figures: small jobs take parts of a cent.
+func amount(v float64) string {
+	if v > 0 && v < 0.1 {
+		return fmt.Sprintf("%.2g", v)
+	}
+	return fmt.Sprintf("%.2f", v)
 }
 
 // PriceUnknownError tells that a project's money is limited and a job's price isn't known, so that the limit could not be kept.

@@ -23,10 +23,11 @@ func TestCheck(t *testing.T) {
 	}{
 		"no limits":                  {quota.Limits{}, quota.Usage{ConcurrentJobs: 99, InstanceHours: 1e6, Cost: 1e6}, quota.Usage{Cost: 1}, "", 0, nil},
 		"room for one":               {limits, quota.Usage{ConcurrentJobs: 1, InstanceHours: 9, Cost: 4}, quota.Usage{InstanceHours: 1, Cost: 1}, "", 0, nil},
-		"too many jobs":              {limits, quota.Usage{ConcurrentJobs: 2}, quota.Usage{}, quota.ConcurrentJobs, 0, []string{"2 training jobs", "of 2", "Wait until"}},
+		"too many jobs":              {limits, quota.Usage{ConcurrentJobs: 2}, quota.Usage{}, quota.ConcurrentJobs, 0, []string{"2 training jobs", "and 2 have not ended", "Wait until"}},
 		"hours":                      {limits, quota.Usage{InstanceHours: 9.5}, quota.Usage{InstanceHours: 1}, quota.InstanceHours, 0.5, []string{"9.50 of its 10.00 instance hours", "0.50 are left", "use 1.00", "2027-01-01T00:00:00Z"}},
 		"hours reserved":             {limits, quota.Usage{InstanceHours: 1, ReservedHours: 8.5}, quota.Usage{InstanceHours: 1}, quota.InstanceHours, 0.5, []string{"8.50 are expected of its jobs"}},
 		"money":                      {limits, quota.Usage{Cost: 4.5}, quota.Usage{Cost: 0.6}, quota.Cost, 0.5, []string{"4.50 of its 5.00 CNY", "smaller or cheaper"}},
+		"parts of a cent":            {quota.Limits{MaxCost: 0.0625}, quota.Usage{Cost: 0.0546875}, quota.Usage{Cost: 0.01171875}, quota.Cost, 0.0078125, []string{"0.055 of its 0.062 CNY", "0.0078 are left", "use 0.012"}},
 		"used up, nothing expected":  {limits, quota.Usage{Cost: 5}, quota.Usage{}, quota.Cost, 0, []string{"0.00 are left"}},
 		"more than used up":          {limits, quota.Usage{Cost: 7}, quota.Usage{}, quota.Cost, 0, []string{"0.00 are left"}},
 		"something left and unasked": {limits, quota.Usage{Cost: 4.99}, quota.Usage{}, "", 0, nil},
