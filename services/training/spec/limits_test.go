@@ -87,7 +87,7 @@ func TestLimitsNameTheirField(t *testing.T) {
 		"fewer shards": {func(j *spec.Job) {
 			ownJob(j)
 			j.Resources.InstanceCount, j.Resources.Sharded, j.Dataset.TrainShards = 3, true, 2
-		}, "resources.distribution", "up to 2 instances"},
+		}, "resources.distribution", "2 instances at most"},
 		"fewer additional shards": {func(j *spec.Job) {
 			ownJob(j)
 			j.Resources.InstanceCount, j.Resources.Sharded = 3, true

@@ -71,7 +71,7 @@ func (job *Job) checkShards() error {
 			name = fmt.Sprintf("The additional version %d", i)
 		}
 		if d.TrainShards > 0 && d.TrainShards < job.Resources.InstanceCount {
-			return fail("resources.distribution", "%s has %d train shards, too few for %d instances to have one each: choose FULL_COPY, or up to %d instances.",
+			return fail("resources.distribution", "%s has fewer train shards (%d) than the job has instances (%d), which get one each at least: choose FULL_COPY, or %d instances at most.",
 				name, d.TrainShards, job.Resources.InstanceCount, d.TrainShards)
 		}
 	}

@@ -93,7 +93,10 @@ func ofProgram(f *job.Failure, text string) {
 		f.Message = join(r.what, r.cause, r.mend, said)
 		return
 	}
-	if f.Message == "" {
+	switch {
+	case f.Message == "" && code != "":
+		f.Message = "The training program ended with exit code " + code + " without saying why. Its log tells more."
+	case f.Message == "":
 		f.Message = "The training program failed without saying why. Its log tells more."
 	}
 }
