@@ -231,6 +231,10 @@ func TestAnImageOfOnesOwnTrains(t *testing.T) {
 	if job.GetInputModes()["labels"] == trainingv1.InputMode_INPUT_MODE_UNSPECIFIED {
 		t.Errorf("the program gets no names of the classes: %v", job.GetInputModes())
 	}
+	learned, err := s.jobs().EstimateTrainingJob(t.Context(), &trainingv1.EstimateTrainingJobRequest{TrainingJob: own()})
+	if err != nil || !strings.Contains(strings.Join(learned.GetAssumptions(), "\n"), "median of 1 past job") {
+		t.Errorf("the next job's estimate learned nothing from this one: %v, %v", learned.GetAssumptions(), err)
+	}
 	for name, test := range map[string]struct {
 		change func(*trainingv1.TrainingJob)
 		reason errorsv1.ErrorReason

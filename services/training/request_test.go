@@ -128,6 +128,9 @@ func badRequests(t *testing.T, s *service) {
 			test.change(asked)
 			_, err := s.jobs().CreateTrainingJob(t.Context(), &trainingv1.CreateTrainingJobRequest{TrainingJob: asked})
 			checkError(t, err, test.code, test.reason, test.says)
+			if test.code != codes.NotFound && apierror.Fact(err, "field") == "" {
+				t.Errorf("no field is named: %v", apierror.Facts(err))
+			}
 		})
 	}
 	t.Run("ingest is away", func(t *testing.T) {

@@ -55,7 +55,7 @@ func toStatus(err error) error {
 		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_SOURCE_MISMATCH, changed.Error(), "field", changed.Field)
 	case errors.As(err, &notReady):
 		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, notReady.Error(),
-			"resource", notReady.Name, "state", notReady.State)
+			"field", notReady.Field, "resource", notReady.Name, "state", notReady.State)
 	case errors.As(err, &open):
 		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, open.Error(),
 			"field", "training_job.resume_from", "resource", open.Name, "state", string(open.State))

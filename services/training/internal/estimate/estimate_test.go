@@ -284,6 +284,19 @@ func TestPastJobsTeach(t *testing.T) {
 	}
 }
 
+// A program that doesn't tell its speed tells how long it ran: its start is in that, and not to be added once more.
+func TestPastJobsWithoutASpeedTeach(t *testing.T) {
+	in := example()
+	in.Dataset = estimate.Data{Bytes: 1e6, Files: 1, Examples: 3000}
+	in.Epochs = 1
+	in.Past = []estimate.PastJob{{Region: in.Region, InstanceType: in.InstanceType, InstanceCount: 1, Examples: 1000, TrainSeconds: 4}}
+	options, assumptions := estimate.Estimate(in, prices(t, ""))
+	near(t, "train", find(t, options, recipe.File, "").TrainSeconds, 12)
+	if !says(assumptions, "start is part of its speed") {
+		t.Errorf("%q", assumptions)
+	}
+}
+
 func TestPastJobsTellHowLongStartsTake(t *testing.T) {
 	in := example()
 	in.HasBase, in.BaseStorage = true, price.EFS

@@ -13,7 +13,7 @@ import (
 	"github.com/trainyard/trainyard/services/training/recipe"
 )
 
-// PastJob is what an ended job of the recipe tells. Seconds and bytes are of one instance; 0 means that it doesn't tell.
+// PastJob is what an ended job of the same program tells. Seconds and bytes are of one instance; 0 means that it doesn't tell.
 type PastJob struct {
 	Region        string
 	InstanceType  string
@@ -121,6 +121,9 @@ func (m *model) learn(prices *price.Table) speed {
 	}); n > 0 {
 		s.programStart = start
 		m.assume("The program starts in %.1f s (median of %s).", start, jobs(n))
+	} else if wholeTimesOnly(past) {
+		s.programStart = 0
+		m.assume("The program's start is part of its speed, for no past job tells the two apart.")
 	} else {
 		m.assume("The program starts in %d s (built in, an assumption).", assumedStart)
 	}
@@ -206,6 +209,12 @@ func (m *model) learnExamples(past []PastJob, prices *price.Table) float64 {
 	}
 	m.assume("An instance trains on %d examples a second (built in, an assumption: no job has told yet, and it may be ten times more or less).", assumedExamples)
 	return assumedExamples
+}
+
+// wholeTimesOnly tells that the speed comes from whole times of training, as no program told its own.
+func wholeTimesOnly(past []PastJob) bool {
+	return slices.ContainsFunc(past, func(p PastJob) bool { return p.Examples > 0 && p.TrainSeconds > 0 }) &&
+		!slices.ContainsFunc(past, func(p PastJob) bool { return p.ExamplesPerSecond > 0 })
 }
 
 // learnStarts finds what passes before data that isn't copied can be read, and lists how fast it is read then.

@@ -165,11 +165,15 @@ func (s *Store) Trials(ctx context.Context, project, sweep string, after, limit 
 	return jobs, nil
 }
 
-// Past gives a project's newest jobs of a recipe that SUCCEEDED, newest first: what estimates learn from.
-func (s *Store) Past(ctx context.Context, project, recipeID string, limit int64) ([]*Job, error) {
+// Past gives a project's newest jobs of a program that SUCCEEDED, newest first: what estimates learn from. The program is a recipe, by its id, or
+// with none an image of the user's own.
+func (s *Store) Past(ctx context.Context, project, recipeID, image string, limit int64) ([]*Job, error) {
 	var jobs []*Job
-	err := s.db.NewSelect().Model(&jobs).Where("project = ? AND recipe = ? AND state = ?", project, recipeID, Succeeded).
-		OrderExpr("id DESC").Limit(limit).Scan(ctx)
+	query := s.db.NewSelect().Model(&jobs).Where("project = ? AND recipe = ? AND state = ?", project, recipeID, Succeeded)
+	if recipeID == "" {
+		query = query.Where("image = ?", image)
+	}
+	err := query.OrderExpr("id DESC").Limit(limit).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list past jobs: %w", err)
 	}

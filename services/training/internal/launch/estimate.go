@@ -34,7 +34,7 @@ func (l *Launcher) Estimate(ctx context.Context, project string, request Request
 	return e, nil
 }
 
-// pastJobs is how many of a recipe's newest jobs an estimate learns from.
+// pastJobs is how many of a program's newest jobs an estimate learns from.
 const pastJobs = 50
 
 // expect reckons with what the job takes, and chooses how its data is read where the user leaves that open.
@@ -52,14 +52,14 @@ func (l *Launcher) expect(ctx context.Context, p *Plan, described *spec.Job) err
 		if mix, ok := j.Parameters[recipe.Mix].(float64); ok {
 			in.Mix = &mix
 		}
-		past, err := l.Jobs.Past(ctx, j.Project, p.Recipe.ID, pastJobs)
-		if err != nil {
-			return err
-		}
-		for _, earlier := range past {
-			if told, ok := estimate.PastOf(earlier); ok {
-				in.Past = append(in.Past, told)
-			}
+	}
+	past, err := l.Jobs.Past(ctx, j.Project, j.Recipe, j.Image, pastJobs)
+	if err != nil {
+		return err
+	}
+	for _, earlier := range past {
+		if told, ok := estimate.PastOf(earlier); ok {
+			in.Past = append(in.Past, told)
 		}
 	}
 	for i, v := range p.Versions {

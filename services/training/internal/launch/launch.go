@@ -67,6 +67,7 @@ func (e *FieldError) Error() string { return e.Message }
 
 // NotReadyError tells that a dataset version can't be trained on in the state it is in.
 type NotReadyError struct {
+	Field string // Of the request, that names it.
 	Name  string
 	State string
 }

@@ -30,7 +30,7 @@ func (l *Launcher) Ready(ctx context.Context, project, name, field string) (*ing
 		if err != nil {
 			return nil, err
 		}
-		return ready(version)
+		return ready(version, field)
 	}
 	if resourcename.Sscan(name, "datasets/{dataset}", &dataset) != nil {
 		return nil, &FieldError{Field: field, Message: fmt.Sprintf(
@@ -47,7 +47,7 @@ func (l *Launcher) Ready(ctx context.Context, project, name, field string) (*ing
 	if err != nil {
 		return nil, err
 	}
-	return ready(version)
+	return ready(version, field)
 }
 
 // errNoVersion says that ingest has no such dataset or version in the project.
@@ -67,9 +67,9 @@ func (l *Launcher) getVersion(ctx context.Context, dataset, number string) (*ing
 }
 
 // ready tells whether a version's conversion has ended well.
-func ready(v *ingestv1.Version) (*ingestv1.Version, error) {
+func ready(v *ingestv1.Version, field string) (*ingestv1.Version, error) {
 	if v.GetState() != ingestv1.Version_READY {
-		return nil, &NotReadyError{Name: v.GetName(), State: v.GetState().String()}
+		return nil, &NotReadyError{Field: field, Name: v.GetName(), State: v.GetState().String()}
 	}
 	return v, nil
 }
