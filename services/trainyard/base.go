@@ -310,7 +310,7 @@ func orUnknown(n int64) string {
 // sizeText shows bytes; 0 means that nobody said.
 func sizeText(bytes int64) string {
 	if bytes == 0 {
-		return "? bytes"
+		return "?"
 	}
 	return size(bytes)
 }

@@ -53,7 +53,7 @@ func TestBaseDatasets(t *testing.T) {
 		code   int
 		prints string
 	}{
-		{"base list", 0, "operators  S3     ?        ?         ? bytes  the operator"},
+		{"base list", 0, "operators  S3     ?        ?         ?     the operator"},
 		{"base publish squares --id on-s3", 0, "baseDatasets/on-s3 (40 examples of 2 classes, "},
 		{"base publish squares --id on-s3", 0, "on S3) is published from datasets/squares/versions/1"},
 		{"base publish squares --id on-s3 --mix 0.5", exitFailed, ""},

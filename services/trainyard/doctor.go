@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/alecthomas/kong"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
 )
@@ -32,12 +33,12 @@ Examples:
 }
 
 // Validate is called by kong.
-func (c *doctorCommand) Validate() error {
+func (c *doctorCommand) Validate(line *kong.Context) error {
 	if !c.Compare {
 		if len(c.Regions) > 0 {
 			return fmt.Errorf("unexpected argument %s: give the job by its flags; regions go with --compare", c.Regions[0])
 		}
-		return c.check()
+		return c.check(line)
 	}
 	switch {
 	case len(c.Regions) < 1 || len(c.Regions) > 2:
@@ -45,7 +46,7 @@ func (c *doctorCommand) Validate() error {
 	case c.Region != "":
 		return errors.New("--region can't be used with --compare, which has its regions as arguments")
 	case c.hasJob():
-		return c.check()
+		return c.check(line)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/alecthomas/kong"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
 )
@@ -26,7 +27,7 @@ Examples:
 }
 
 // Validate is called by kong.
-func (c *estimateCommand) Validate() error { return c.check() }
+func (c *estimateCommand) Validate(line *kong.Context) error { return c.check(line) }
 
 func (c *estimateCommand) Run(ctx context.Context) error {
 	api, err := c.client()

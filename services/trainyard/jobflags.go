@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -54,7 +56,10 @@ type jobFlags struct {
 }
 
 // check tells what can't be before anything is asked of the server; what depends on recipes and data is the server's to say.
-func (f *jobFlags) check() error {
+func (f *jobFlags) check(line *kong.Context) error {
+	if err := nothingGiven(line); err != nil {
+		return err
+	}
 	if f.Dataset == "" && f.ResumeFrom == "" {
 		return errors.New("missing flags: --dataset=STRING")
 	}
@@ -66,6 +71,30 @@ func (f *jobFlags) check() error {
 	}
 	_, err := f.inputModes()
 	return err
+}
+
+// nothingGiven refuses a flag that is there with an empty value or 0, as --image "$IMAGE" is in a script that has no IMAGE. The API takes it as left
+// out, and a job that nobody meant would be paid for.
+func nothingGiven(line *kong.Context) error {
+	given := map[*kong.Flag]int{}
+	for _, p := range line.Path {
+		if p.Flag == nil || p.Flag.IsBool() || p.Flag.Name == "seed" { // Chance may begin at 0.
+			continue
+		}
+		value := p.Flag.Target
+		nothing := value.IsZero()
+		if value.Kind() == reflect.Slice {
+			given[p.Flag]++
+			nothing = value.Len() < given[p.Flag] // One that is empty leaves nothing in the list.
+			for i := range value.Len() {
+				nothing = nothing || value.Index(i).IsZero() && p.Flag.Name != "argument" // A program's argument may be empty.
+			}
+		}
+		if nothing {
+			return fmt.Errorf("--%s is empty or 0, which would count as left out: give it a value, or leave it out", p.Flag.Name)
+		}
+	}
+	return nil
 }
 
 // job is the job as the API takes it.

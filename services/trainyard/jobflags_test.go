@@ -52,6 +52,34 @@ func TestFlagsDescribeAJob(t *testing.T) {
 	}
 }
 
+// A script's empty variable must not become another job than was meant.
+func TestFlagsWithNothingInThemAreRefused(t *testing.T) {
+	for _, line := range [][]string{
+		{"train", "--dataset", "d", "--image", ""},
+		{"train", "--dataset", "d", "--base="},
+		{"train", "--dataset", "d", "--also", "e", "--also", ""},
+		{"train", "--dataset", "", "--resume-from", "j"},
+		{"train", "--dataset", "d", "--instances", "0"},
+		{"train", "--resume-from", "j", "--keep-alive", "0"},
+		{"estimate", "--dataset", "d", "--max-runtime", "0"},
+		{"doctor", "--dataset", "d", "--region", ""},
+		{"sweep", "--dataset", "d", "--grid", "a=1", "--max-failed", "0"},
+	} {
+		_, err := newParser(t.Context()).Parse(line)
+		if err == nil || !strings.Contains(err.Error(), "is empty or 0") {
+			t.Errorf("%q: got %v", line, err)
+		}
+	}
+	for _, line := range [][]string{
+		{"train", "--dataset", "d", "--image", "i", "--argument", "", "--env", "A="},
+		{"sweep", "--dataset", "d", "--grid", "a=1", "--seed", "0"},
+	} {
+		if _, err := newParser(t.Context()).Parse(line); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
 func TestFlagsDescribeASweep(t *testing.T) {
 	const common = `"trainingJob":{"recipe":"recipes/image-classification","datasetVersion":"datasets/d"}`
 	for line, want := range map[string]string{

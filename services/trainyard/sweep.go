@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kong"
 	"github.com/google/uuid"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
@@ -44,7 +45,7 @@ Then:
 }
 
 // Validate is called by kong.
-func (c *sweepCommand) Validate() error {
+func (c *sweepCommand) Validate(line *kong.Context) error {
 	if len(c.Grid)+len(c.Range) == 0 {
 		return errors.New("a sweep needs a parameter that differs: give --grid NAME=V1,V2 or --range NAME=LEAST..GREATEST")
 	}
@@ -64,7 +65,7 @@ func (c *sweepCommand) Validate() error {
 			return fmt.Errorf("%s has one value by --param and differs as well: leave one of them out", name)
 		}
 	}
-	return c.check()
+	return c.check(line)
 }
 
 func (c *sweepCommand) sweep() *trainingv1.Sweep {
@@ -108,7 +109,7 @@ func (c *sweepCommand) Run(ctx context.Context) error {
 	if c.Wait {
 		return waitForSweep(ctx, api, sweep, out)
 	}
-	out.result(sweep, fmt.Sprintf("%s has begun, %d trials; follow it with: trainyard trials %[1]s --wait", sweep.GetName(), sweep.GetTrialCount()))
+	out.result(sweep, fmt.Sprintf("%s has begun, %s; follow it with: trainyard trials %[1]s --wait", sweep.GetName(), counted(int64(sweep.GetTrialCount()), "trial")))
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kong"
 	"github.com/google/uuid"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/trainyard/client"
@@ -35,11 +36,11 @@ Examples:
 }
 
 // Validate is called by kong.
-func (c *trainCommand) Validate() error {
+func (c *trainCommand) Validate(line *kong.Context) error {
 	if c.DryRun && c.Wait {
 		return errors.New("--dry-run makes no job to --wait for: leave one of them out")
 	}
-	return c.check()
+	return c.check(line)
 }
 
 func (c *trainCommand) Run(ctx context.Context) error {
@@ -123,9 +124,16 @@ func tellWarnings(job *trainingv1.TrainingJob, out *output) {
 
 func waitForJob(ctx context.Context, api *client.Client, job *trainingv1.TrainingJob, out *output) error {
 	said, state := "", ""
+	told := slices.Clone(job.GetNotes())
 	err := follow(ctx, api, job.GetName(), func(ctx context.Context) (bool, error) {
 		if err := api.Get(ctx, "/v1/"+job.GetName(), nil, job); err != nil {
 			return false, err
+		}
+		for _, note := range job.GetNotes() { // What comes later, such as the limit that a job was stopped at.
+			if !slices.Contains(told, note) {
+				told = append(told, note)
+				out.note("%s", note)
+			}
 		}
 		line := jobLine(job)
 		if ended(job) || line == said {

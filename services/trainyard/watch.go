@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -214,21 +215,18 @@ func row(item json.RawMessage) string {
 	return strings.Join(cells, "\t")
 }
 
+// printJSON keeps the order of the fields, which is the contract's: what a resource is called and how it is comes first.
 func printJSON(data json.RawMessage, oneLine bool) error {
-	var v any
-	if err := json.Unmarshal(data, &v); err != nil {
-		return err
-	}
-	var text []byte
+	var text bytes.Buffer
 	var err error
 	if oneLine {
-		text, err = json.Marshal(v)
+		err = json.Compact(&text, data)
 	} else {
-		text, err = json.MarshalIndent(v, "", "  ")
+		err = json.Indent(&text, data, "", "  ")
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Println(string(text))
+	fmt.Println(text.String())
 	return nil
 }
