@@ -188,13 +188,13 @@ func TestAJobGoesOnFromAnothersCheckpoints(t *testing.T) {
 		}
 	}
 	resume.Parameters = map[string]*structpb.Value{"epochs": structpb.NewNumberValue(9)}
-	second := s.create(resume)
+	second := s.createAtOnce(resume)
 	if second.GetResumeFrom() != first || second.GetDatasetVersion() != "datasets/digits/versions/1" || second.GetResources().GetInstanceType() != "ml.m5.2xlarge" ||
 		second.GetResources().GetMaxRuntimeSeconds() != 600 || second.GetParameters()["seed"].GetNumberValue() != waitsForStop {
 		t.Errorf("what was left out isn't the earlier job's: %v", second)
 	}
 	_, err = s.jobs().CreateTrainingJob(t.Context(), &trainingv1.CreateTrainingJobRequest{TrainingJob: resume})
-	checkError(t, err, codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, second.GetName()+" goes on from these checkpoints already")
+	checkError(t, err, codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, second.GetName()+" goes on from these checkpoints already")
 	resume.ResumeFrom = "trainingJobs/nobody"
 	_, err = s.jobs().CreateTrainingJob(t.Context(), &trainingv1.CreateTrainingJobRequest{TrainingJob: resume})
 	checkError(t, err, codes.NotFound, errorsv1.ErrorReason_RESOURCE_NOT_FOUND, "trainingJobs/nobody")
@@ -202,6 +202,48 @@ func TestAJobGoesOnFromAnothersCheckpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wait(second.GetName(), trainingv1.TrainingJob_STOPPED)
+}
+
+// createAtOnce makes a job by several calls of two requests at the same time, of which one makes it and the other is refused.
+func (s *service) createAtOnce(asked *trainingv1.TrainingJob) *trainingv1.TrainingJob {
+	s.t.Helper()
+	type answer struct {
+		request string
+		job     *trainingv1.TrainingJob
+		err     error
+	}
+	answers := make(chan answer, 8)
+	for i := range cap(answers) {
+		go func() {
+			request := []string{"one", "other"}[i%2]
+			res, err := s.jobs().CreateTrainingJob(s.t.Context(), &trainingv1.CreateTrainingJobRequest{TrainingJob: asked, RequestId: request})
+			answers <- answer{request, res.GetTrainingJob(), err}
+		}()
+	}
+	made := map[string]*trainingv1.TrainingJob{}
+	refused := map[string]bool{}
+	for range cap(answers) {
+		a := <-answers
+		if a.err != nil {
+			checkError(s.t, a.err, codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, "goes on from these checkpoints already")
+			refused[a.request] = true
+			continue
+		}
+		if earlier := made[a.request]; earlier != nil && earlier.GetName() != a.job.GetName() {
+			s.t.Errorf("one request made %s and %s", earlier.GetName(), a.job.GetName())
+		}
+		made[a.request] = a.job
+	}
+	if len(made) != 1 {
+		s.t.Fatalf("%d requests made a job of the same checkpoints, want 1", len(made))
+	}
+	for request, job := range made {
+		if refused[request] {
+			s.t.Errorf("a request that made a job was refused in another of its calls")
+		}
+		return job
+	}
+	return nil
 }
 
 func TestAnImageOfOnesOwnTrains(t *testing.T) {

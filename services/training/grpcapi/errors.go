@@ -36,6 +36,7 @@ func toStatus(err error) error {
 		inSweep  *sweep.FieldError
 		swept    *sweep.ParameterError
 		open     *launch.NotEndedError
+		inUse    *job.CheckpointsInUseError
 		failed   *launch.PreflightError
 		quotas   *quota.ExceededError
 		unpriced *quota.PriceUnknownError
@@ -59,6 +60,8 @@ func toStatus(err error) error {
 	case errors.As(err, &open):
 		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, open.Error(),
 			"field", "training_job.resume_from", "resource", open.Name, "state", string(open.State))
+	case errors.As(err, &inUse):
+		return apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_WRONG_STATE, inUse.Error(), "field", "training_job.resume_from", "resource", inUse.Name)
 	case errors.As(err, &failed):
 		return preflightFailed(failed)
 	case errors.As(err, &quotas):

@@ -9,13 +9,26 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// OpenByCheckpoints gives the id of a project's job that has not ended and keeps its checkpoints there, or "".
-func (s *Store) OpenByCheckpoints(ctx context.Context, project, uri string) (string, error) {
+// CheckpointsInUseError tells that another job, which has not ended, goes on from the same checkpoints.
+type CheckpointsInUseError struct {
+	Name string // The other job's.
+}
+
+func (e *CheckpointsInUseError) Error() string {
+	return e.Name + " goes on from these checkpoints already: wait until it has ended, or stop it."
+}
+
+// CheckpointsFree fails with a CheckpointsInUseError if a job that has not ended keeps its checkpoints there. Insert looks, too: this tells before
+// anything else is done.
+func (s *Store) CheckpointsFree(ctx context.Context, uri string) error {
 	var id string
 	err := s.db.NewSelect().Model((*Job)(nil)).Column("id").
-		Where("project = ? AND checkpoint_uri = ? AND state IN (?)", project, uri, bun.List(open)).Limit(1).Scan(ctx, &id)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("find who uses checkpoints: %w", err)
+		Where("checkpoint_uri = ? AND checkpoint_uri <> '' AND state IN (?)", uri, bun.List(open)).Limit(1).Scan(ctx, &id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("find who uses checkpoints: %w", err)
 	}
-	return id, nil
+	return &CheckpointsInUseError{Name: Name(id)}
 }

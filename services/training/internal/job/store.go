@@ -50,7 +50,8 @@ func NewStore(db *store.DB, committed func()) *Store {
 }
 
 // Insert stores a new job, QUEUED. If its request was made before it gives the job of that time instead. It fails with a quota.ExceededError or a
-// quota.PriceUnknownError if the project may not have it; of calls at the same time no two pass where there is room for one.
+// quota.PriceUnknownError if the project may not have it, and with a CheckpointsInUseError; of calls at the same time no two pass where there is room
+// for one.
 func (s *Store) Insert(ctx context.Context, j *Job) (*Job, error) {
 	now := time.Now()
 	j.State, j.Fence, j.CreateTime, j.UpdateTime, j.Hints = Queued, 1, store.Micros(now), store.Micros(now), 1
@@ -70,6 +71,11 @@ func (s *Store) Insert(ctx context.Context, j *Job) (*Job, error) {
 		earlier, findErr := s.ByRequest(ctx, j.Project, j.RequestID)
 		if findErr != nil || earlier != nil {
 			return earlier, findErr
+		}
+	}
+	if store.IsDuplicate(err) {
+		if inUse := s.CheckpointsFree(ctx, j.CheckpointURI); inUse != nil {
+			return nil, inUse
 		}
 	}
 	if err != nil {
@@ -165,11 +171,15 @@ func (s *Store) Trials(ctx context.Context, project, sweep string, after, limit 
 	return jobs, nil
 }
 
+// bulky are the largest columns of a job, which who reckons with many jobs leaves unread.
+var bulky = []string{"spec", "preflight", "notes"}
+
 // Past gives a project's newest jobs of a program that SUCCEEDED, newest first: what estimates learn from. The program is a recipe, by its id, or
 // with none an image of the user's own.
 func (s *Store) Past(ctx context.Context, project, recipeID, image string, limit int64) ([]*Job, error) {
 	var jobs []*Job
-	query := s.db.NewSelect().Model(&jobs).Where("project = ? AND recipe = ? AND state = ?", project, recipeID, Succeeded)
+	query := s.db.NewSelect().Model(&jobs).ExcludeColumn(bulky...).
+		Where("project = ? AND recipe = ? AND state = ?", project, recipeID, Succeeded)
 	if recipeID == "" {
 		query = query.Where("image = ?", image)
 	}

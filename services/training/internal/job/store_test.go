@@ -34,6 +34,7 @@ func TestStore(t *testing.T) {
 			"an ended job is never due":                  endedJobRests,
 			"a request that is made twice makes one job": requestIsUnique,
 			"requests of other projects are their own":   requestsAreOfProjects,
+			"checkpoints are one open job's at a time":   checkpointsAreOneJobs,
 			"a job is given back as it was stored":       jobIsKept,
 			"a job of which little is known is stored":   bareJobIsStored,
 			"all of a job is shown":                      allIsShown,
@@ -370,7 +371,10 @@ func warmPoolIsWatched(t *testing.T, _ *store.DB, s *job.Store) {
 func sweepIsListed(t *testing.T, _ *store.DB, s *job.Store) {
 	var ids []string
 	for trial := range int64(3) {
-		ids = append(ids, insert(t, s, func(j *job.Job) { j.Sweep, j.Trial = "listed", trial+1 }).ID)
+		ids = append(ids, insert(t, s, func(j *job.Job) {
+			j.ID = job.NewID(time.Now().Add(time.Duration(trial) * time.Millisecond)) // Ids of one millisecond have no order.
+			j.Sweep, j.Trial = "listed", trial+1
+		}).ID)
 	}
 	insert(t, s, func(j *job.Job) { j.Sweep, j.Project = "listed", "other" })
 	insert(t, s, nil)

@@ -35,7 +35,7 @@ func usage(ctx context.Context, db bun.IDB, project, currency string, now time.T
 	}
 	u.InstanceHours, u.Cost = float64(ended.Seconds)/3600, ended.Cost
 	var going []*Job
-	err = db.NewSelect().Model(&going).
+	err = db.NewSelect().Model(&going).ExcludeColumn(bulky...).
 		Where("project = ? AND (state IN (?) OR create_time >= ? AND warm_pool_status IN (?))", project, bun.List(open), month, bun.List(warmPoolOpen)).
 		Scan(ctx)
 	if err != nil {

@@ -90,7 +90,7 @@ func (e *UnavailableError) Unwrap() error { return e.Cause }
 var requestID = regexp.MustCompile(`^[ -~]{0,64}$`)
 
 // Create makes a job, QUEUED, unless preflight finds that it would fail. A request id that a job of the project was made with gives that job. It
-// fails with one of this package's errors, or with spec.Error, job.NotFoundError, quota.ExceededError or one of package recipe's.
+// fails with one of this package's errors, or with spec.Error, one of package job's, quota.ExceededError or one of package recipe's.
 func (l *Launcher) Create(ctx context.Context, project string, request Request) (*job.Job, error) {
 	if !requestID.MatchString(request.RequestID) {
 		return nil, &FieldError{Field: "request_id", Message: "request_id must be up to 64 printable ASCII characters, such as a UUID."}
@@ -100,6 +100,17 @@ func (l *Launcher) Create(ctx context.Context, project string, request Request) 
 			return earlier, err
 		}
 	}
+	made, err := l.create(ctx, project, request)
+	if err != nil && request.RequestID != "" {
+		// A call of the same request at the same time may have made the job, and be what is in this one's way.
+		if earlier, findErr := l.Jobs.ByRequest(ctx, project, request.RequestID); findErr == nil && earlier != nil {
+			return earlier, nil
+		}
+	}
+	return made, err
+}
+
+func (l *Launcher) create(ctx context.Context, project string, request Request) (*job.Job, error) {
 	p, err := l.plan(ctx, project, request, l.Config.Region)
 	if err != nil {
 		return nil, err

@@ -35,13 +35,8 @@ func (l *Launcher) takeOver(ctx context.Context, project string, request *Reques
 	if earlier.CheckpointURI == "" || earlier.Attempts == 0 {
 		return nil, &FieldError{Field: field, Message: request.ResumeFrom + " kept no checkpoints to go on from: start a new job instead."}
 	}
-	open, err := l.Jobs.OpenByCheckpoints(ctx, project, earlier.CheckpointURI)
-	if err != nil {
+	if err := l.Jobs.CheckpointsFree(ctx, earlier.CheckpointURI); err != nil {
 		return nil, err
-	}
-	if open != "" {
-		return nil, &FieldError{Field: field, Message: fmt.Sprintf(
-			"%s goes on from these checkpoints already: wait until it has ended, or stop it.", job.Name(open))}
 	}
 	if request.Recipe == "" && request.Custom == nil {
 		request.Custom = earlier.CustomImage
@@ -49,7 +44,8 @@ func (l *Launcher) takeOver(ctx context.Context, project string, request *Reques
 			request.Recipe = job.RecipeName(earlier.Recipe)
 		}
 	}
-	if request.DatasetVersion == "" {
+	sameData := request.DatasetVersion == ""
+	if sameData {
 		request.DatasetVersion = earlier.DatasetVersion
 		for _, v := range earlier.AdditionalVersions {
 			request.Additional = append(request.Additional, v.Name)
@@ -69,7 +65,7 @@ func (l *Launcher) takeOver(ctx context.Context, project string, request *Reques
 	if request.Custom == nil {
 		request.Parameters = parameters
 	}
-	if len(request.InputModes) == 0 {
+	if len(request.InputModes) == 0 && (sameData || request.Custom == nil) { // Other data may have other channels.
 		request.InputModes = map[string]spec.Mode{}
 		for channel, mode := range earlier.InputModes {
 			request.InputModes[channel] = spec.Mode(mode)
@@ -99,7 +95,11 @@ func continues(p *Plan, earlier *job.Job) error {
 		return refused("base_datasets", "base datasets", orNone(j.BaseDatasets), orNone(earlier.BaseDatasets))
 	}
 	for _, parameter := range p.Recipe.Parameters {
-		is, was := j.Parameters[parameter.Name], earlier.Parameters[parameter.Name]
+		is := j.Parameters[parameter.Name]
+		was, known := earlier.Parameters[parameter.Name]
+		if !known { // The recipe has got it since.
+			was = parameter.Default
+		}
 		if !parameter.MayChange && is != was {
 			return refused("parameters."+parameter.Name, "parameter "+parameter.Name, fmt.Sprint(is), fmt.Sprint(was))
 		}

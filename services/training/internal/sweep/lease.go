@@ -41,7 +41,8 @@ func (st *Store) Strays(ctx context.Context) ([]*job.Job, error) {
 	var jobs []*job.Job
 	err := st.db.NewSelect().Model(&jobs).Column("job.id", "job.project").
 		Join("JOIN sweeps ON sweeps.id = job.sweep").
-		Where("job.state IN (?)", bun.List([]job.State{job.Queued, job.Running})).
+		Where("job.state IN (?)", bun.List([]job.State{job.Queued, job.Running, job.Stopping})). // As the index of open jobs has it: else all are read.
+		Where("job.state <> ?", job.Stopping).
 		Where("sweeps.state NOT IN (?)", bun.List(open)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look for jobs of ended sweeps: %w", err)
