@@ -69,12 +69,14 @@ func start() (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
+// testDir is the package's that is tested. It is asked for at once, because localcloud's S3 goes elsewhere.
+var testDir, errTestDir = os.Getwd()
+
 func findPython() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
+	if errTestDir != nil {
+		return "", errTestDir
 	}
-	for ; ; dir = filepath.Dir(dir) {
+	for dir := testDir; ; dir = filepath.Dir(dir) {
 		python := filepath.Join(dir, ".venv", "bin", "python")
 		if _, err := os.Stat(python); err == nil {
 			return python, nil
