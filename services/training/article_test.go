@@ -225,10 +225,9 @@ func TestLustreInChinaGivesWayToEFS(t *testing.T) {
 	_, err := s.jobs().CreateTrainingJob(t.Context(), &trainingv1.CreateTrainingJobRequest{TrainingJob: withBase()})
 
 	const unsupported = "FSx for Lustre is currently not supported in the region cn-north-1 for SageMaker"
-	checkError(t, err, codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, unsupported)
-	checkError(t, err, codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "copy it to EFS or S3 there and add that location")
-	if got := apierror.Fact(err, "field"); got != "training_job.base_datasets[0]" {
-		t.Errorf("the error names field %q", got)
+	checkError(t, err, codes.FailedPrecondition, errorsv1.ErrorReason_PREFLIGHT_FAILED, unsupported)
+	if got := apierror.Fact(err, "checks"); !slices.Contains(strings.Split(got, ","), "file-system-support") {
+		t.Errorf("the error names the checks %q", got)
 	}
 	s.madeNothing(a)
 	s.stop()

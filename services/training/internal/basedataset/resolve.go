@@ -15,6 +15,8 @@ type LocationError struct {
 	Regions []string
 	// Why are sentences.
 	Why []string
+	// First is the first location in the region, where nothing there works.
+	First Location
 }
 
 func (e *LocationError) Error() string {
@@ -38,6 +40,9 @@ func Resolve(b *BaseDataset, here string, caps *region.Table) (location Location
 		feature, limited := reading[l.Storage]
 		if limited {
 			if ok, why := caps.Supports(here, feature); !ok {
+				if len(failed.Why) == 0 {
+					failed.First = l
+				}
 				failed.Why = append(failed.Why, fmt.Sprintf("%s is not supported by SageMaker in %s (%s).", l.Storage, here, why))
 				continue
 			}

@@ -37,6 +37,9 @@ func (l *Launcher) addBases(ctx context.Context, p *Plan, described *spec.Job, r
 			return err
 		}
 		location, note, err := basedataset.Resolve(base, p.Job.Region, l.Capabilities)
+		if unread := (*basedataset.LocationError)(nil); errors.As(err, &unread) && len(unread.Why) > 0 {
+			location, err = unread.First, nil // Preflight says that it isn't read there, and can be told otherwise.
+		}
 		if err != nil {
 			return &FieldError{Field: field, Message: err.Error()}
 		}

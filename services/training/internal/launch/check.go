@@ -2,11 +2,13 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/preflight"
+	"github.com/trainyard/trainyard/services/training/spec"
 )
 
 // PreflightError tells that a job would fail.
@@ -39,6 +41,9 @@ func (l *Launcher) Preflight(ctx context.Context, project string, request Reques
 		return nil, err
 	}
 	p, err := l.plan(ctx, project, request, region)
+	if limit := (*spec.Error)(nil); errors.As(err, &limit) && limit.Field == "" && region != l.Config.Region {
+		return nil, &spec.Error{Message: fmt.Sprintf("%s `trainyard doctor --compare %s %s` lists all that is to be changed.", limit.Message, l.Config.Region, region)}
+	}
 	if err != nil {
 		return nil, err
 	}
