@@ -2279,7 +2279,7 @@ export interface components {
             };
             /** @description Where the time went, in order. */
             readonly phases?: components["schemas"]["trainyard.training.v1.Phase"][];
-            /** @description What preflight found when the job was made. */
+            /** @description What preflight found when the job was made; in lists and events left out. */
             readonly preflight?: components["schemas"]["trainyard.training.v1.CheckResult"][];
             /** @description The recipe, `recipes/{recipe}`. Empty with an image of one's own, and with resume_from. */
             recipe?: string;

@@ -86,6 +86,10 @@ func TestPreflightKeepsAJobFromBeingMade(t *testing.T) {
 		!slices.Equal(job.GetOverrideChecks(), overriding.GetOverrideChecks()) {
 		t.Errorf("the override isn't recorded: %v %v", job.GetOverrideChecks(), check)
 	}
+	list, err := s.jobs().ListTrainingJobs(t.Context(), &trainingv1.ListTrainingJobsRequest{})
+	if err != nil || len(list.GetTrainingJobs()) != 1 || len(list.GetTrainingJobs()[0].GetPreflight()) > 0 {
+		t.Errorf("the list isn't of the job without what preflight found: %v %v", list, err)
+	}
 }
 
 func TestEstimateStandsBesideTheLedger(t *testing.T) {

@@ -117,6 +117,20 @@ func badRequests(t *testing.T, s *service) {
 			},
 			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "ml.m5.xlarge",
 		},
+		"a base dataset that no database can look for": {
+			func(j *trainingv1.TrainingJob) { j.BaseDatasets = []string{"baseDatasets/b\x00"} },
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "There is no base dataset",
+		},
+		"a job to resume that no database can look for": {
+			func(j *trainingv1.TrainingJob) { j.ResumeFrom = "trainingJobs/j\x00" },
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "must be a job's name",
+		},
+		"an image that no database can look for": {
+			func(j *trainingv1.TrainingJob) {
+				j.Recipe, j.Parameters, j.CustomImage = "", nil, &trainingv1.CustomImage{Image: "i\x00"}
+			},
+			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "can't be an image",
+		},
 		"too many instances": {
 			func(j *trainingv1.TrainingJob) { j.Resources = &trainingv1.Resources{InstanceCount: 2} },
 			codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "instance_count",

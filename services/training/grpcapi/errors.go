@@ -96,7 +96,7 @@ func preflightFailed(failed *launch.PreflightError) error {
 		names[i] = r.Check
 	}
 	err := apierror.New(codes.FailedPrecondition, errorsv1.ErrorReason_PREFLIGHT_FAILED, failed.Error(), "checks", strings.Join(names, ","))
-	detailed, detailErr := status.Convert(err).WithDetails(&trainingv1.PreflightTrainingJobResponse{Checks: checkResults(failed.Failed)})
+	detailed, detailErr := status.Convert(err).WithDetails(&trainingv1.PreflightTrainingJobResponse{Checks: job.ChecksProto(failed.Failed)})
 	if detailErr != nil {
 		return err
 	}

@@ -17,11 +17,7 @@ import (
 	"github.com/trainyard/trainyard/services/training/internal/joblog"
 	"github.com/trainyard/trainyard/services/training/internal/launch"
 	"github.com/trainyard/trainyard/services/training/internal/quota"
-	"github.com/trainyard/trainyard/services/training/preflight"
 )
-
-// maxLogBytes keeps a page of the log within a gRPC message.
-const maxLogBytes = 4 << 20
 
 // Training serves TrainingService.
 type Training struct {
@@ -46,7 +42,7 @@ func (s *Training) CreateTrainingJob(ctx context.Context, req *trainingv1.Create
 		return nil, toStatus(err)
 	}
 	s.Changed()
-	shown, err := j.Proto(time.Now())
+	shown, err := j.ProtoWithChecks(time.Now())
 	return &trainingv1.CreateTrainingJobResponse{TrainingJob: shown}, err
 }
 
@@ -61,20 +57,8 @@ func (s *Training) PreflightTrainingJob(ctx context.Context, req *trainingv1.Pre
 		return nil, toStatus(err)
 	}
 	return &trainingv1.PreflightTrainingJobResponse{
-		Checks: checkResults(checked.Results), Passed: len(checked.Failed) == 0, Notes: checked.Job.Notes,
+		Checks: job.ChecksProto(checked.Job.Preflight), Passed: len(checked.Failed) == 0, Notes: checked.Job.Notes,
 	}, nil
-}
-
-// checkResults are results as the API shows them.
-func checkResults(results []preflight.Result) []*trainingv1.CheckResult {
-	shown := make([]*trainingv1.CheckResult, len(results))
-	for i, r := range results {
-		shown[i] = &trainingv1.CheckResult{
-			Check: r.Check, Title: r.Title, Status: trainingv1.CheckResult_Status(trainingv1.CheckResult_Status_value[string(r.Status)]),
-			Seen: r.Seen, Prevents: r.Prevents, Mend: r.Mend, Snippet: r.Snippet, Overridden: r.Overridden, Seconds: r.Took.Seconds(),
-		}
-	}
-	return shown
 }
 
 // EstimateTrainingJob implements TrainingService.
@@ -145,7 +129,7 @@ func (s *Training) GetTrainingJob(ctx context.Context, req *trainingv1.GetTraini
 	if err != nil {
 		return nil, err
 	}
-	shown, err := j.Proto(time.Now())
+	shown, err := j.ProtoWithChecks(time.Now())
 	return &trainingv1.GetTrainingJobResponse{TrainingJob: shown}, err
 }
 
@@ -175,26 +159,16 @@ func (s *Training) ListTrainingJobs(ctx context.Context, req *trainingv1.ListTra
 	}
 	size := pageSize(req.GetPageSize(), 50, 1000)
 	sweep := ""
-	if req.GetSweep() != "" && resourcename.Sscan(req.GetSweep(), "sweeps/{sweep}", &sweep) != nil {
+	if req.GetSweep() != "" && (resourcename.Sscan(req.GetSweep(), "sweeps/{sweep}", &sweep) != nil || !idPattern.MatchString(sweep)) {
 		return nil, apierror.Invalid("sweep", "The sweep must be sweeps/NAME.")
 	}
 	jobs, err := s.Jobs.List(ctx, project, sweep, before, size+1)
 	if err != nil {
 		return nil, err
 	}
-	res := new(trainingv1.ListTrainingJobsResponse)
-	if int64(len(jobs)) > size {
-		jobs = jobs[:size]
-		res.NextPageToken = pageToken(jobs[size-1].ID)
-	}
-	for _, j := range jobs {
-		shown, err := j.Proto(time.Now())
-		if err != nil {
-			return nil, err
-		}
-		res.TrainingJobs = append(res.TrainingJobs, shown)
-	}
-	return res, nil
+	now := time.Now()
+	shown, next, err := page(jobs, size, func(j *job.Job) string { return j.ID }, func(j *job.Job) (*trainingv1.TrainingJob, error) { return j.Proto(now) })
+	return &trainingv1.ListTrainingJobsResponse{TrainingJobs: shown, NextPageToken: next}, err
 }
 
 // StopTrainingJob implements TrainingService.
@@ -207,7 +181,7 @@ func (s *Training) StopTrainingJob(ctx context.Context, req *trainingv1.StopTrai
 		return nil, toStatus(err)
 	}
 	s.Changed()
-	shown, err := j.Proto(time.Now())
+	shown, err := j.ProtoWithChecks(time.Now())
 	return &trainingv1.StopTrainingJobResponse{TrainingJob: shown}, err
 }
 
@@ -255,7 +229,7 @@ func (s *Training) ListTrainingJobLogs(ctx context.Context, req *trainingv1.List
 	page := joblog.Page{Next: cursor, AtEnd: true}
 	if j.Attempts > 0 { // Else SageMaker has nothing to log of it.
 		size := pageSize(req.GetPageSize(), 1000, 10_000)
-		if page, err = joblog.Read(ctx, s.Logs, j.SageMakerName, cursor, int(size), maxLogBytes); err != nil {
+		if page, err = joblog.Read(ctx, s.Logs, j.SageMakerName, cursor, int(size), maxPageBytes); err != nil {
 			return nil, toStatus(err)
 		}
 	}

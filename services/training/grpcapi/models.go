@@ -18,12 +18,8 @@ import (
 	"github.com/trainyard/trainyard/services/training/internal/job"
 )
 
-const (
-	// downloadTime is how long a download may be begun after its URL was signed.
-	downloadTime = time.Hour
-	// maxEvaluationBytes of all models of a page keep it within a gRPC message. A page may so be shorter than asked for.
-	maxEvaluationBytes = 3 << 20
-)
+// downloadTime is how long a download may be begun after its URL was signed.
+const downloadTime = time.Hour
 
 // Presigner signs URLs of S3.
 type Presigner interface {
@@ -75,21 +71,8 @@ func (s *Models) ListModels(ctx context.Context, req *trainingv1.ListModelsReque
 	if err != nil {
 		return nil, err
 	}
-	res := new(trainingv1.ListModelsResponse)
-	bytes := 0
-	for i, m := range found {
-		bytes += len(m.Evaluation)
-		if int64(i) == size || i > 0 && bytes > maxEvaluationBytes {
-			res.NextPageToken = pageToken(found[i-1].ID)
-			break
-		}
-		shown, err := m.Proto()
-		if err != nil {
-			return nil, err
-		}
-		res.Models = append(res.Models, shown)
-	}
-	return res, nil
+	shown, next, err := page(found, size, func(m *job.Model) string { return m.ID }, (*job.Model).Proto)
+	return &trainingv1.ListModelsResponse{Models: shown, NextPageToken: next}, err
 }
 
 // DownloadModel implements ModelService.

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/trainyard/trainyard/services/internal/apierror"
 )
 
@@ -14,6 +16,29 @@ func pageSize(asked int32, byDefault, most int64) int64 {
 		return byDefault
 	}
 	return min(int64(asked), most)
+}
+
+// maxPageBytes keeps a page within a gRPC message, which may have 8 MiB.
+const maxPageBytes = 4 << 20
+
+// page shows what was found, one item more than the page's size where there are more, and gives the token of the next page. A page of large items is
+// shorter than its size.
+func page[T any, P proto.Message](found []T, size int64, id func(T) string, show func(T) (P, error)) (shown []P, next string, err error) {
+	bytes := 0
+	for i, item := range found {
+		if int64(i) == size {
+			return shown, pageToken(id(found[i-1])), nil
+		}
+		p, err := show(item)
+		if err != nil {
+			return nil, "", err
+		}
+		if bytes += proto.Size(p); i > 0 && bytes > maxPageBytes {
+			return shown, pageToken(id(found[i-1])), nil
+		}
+		shown = append(shown, p)
+	}
+	return shown, "", nil
 }
 
 // idPattern is what ids in this service's database look like.

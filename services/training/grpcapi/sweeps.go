@@ -103,19 +103,8 @@ func (s *Sweeps) ListSweeps(ctx context.Context, req *trainingv1.ListSweepsReque
 	if err != nil {
 		return nil, err
 	}
-	res := new(trainingv1.ListSweepsResponse)
-	if int64(len(sweeps)) > size {
-		sweeps = sweeps[:size]
-		res.NextPageToken = pageToken(sweeps[size-1].ID)
-	}
-	for _, found := range sweeps {
-		shown, err := found.Proto()
-		if err != nil {
-			return nil, err
-		}
-		res.Sweeps = append(res.Sweeps, shown)
-	}
-	return res, nil
+	shown, next, err := page(sweeps, size, func(found *sweep.Sweep) string { return found.ID }, (*sweep.Sweep).Proto)
+	return &trainingv1.ListSweepsResponse{Sweeps: shown, NextPageToken: next}, err
 }
 
 // StopSweep implements SweepService.

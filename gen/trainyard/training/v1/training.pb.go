@@ -320,7 +320,7 @@ type TrainingJob struct {
 	ResumeFrom string `protobuf:"bytes,23,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`
 	// Preflight checks whose failure doesn't keep the job from being made, by name. It is recorded here.
 	OverrideChecks []string `protobuf:"bytes,24,rep,name=override_checks,json=overrideChecks,proto3" json:"override_checks,omitempty"`
-	// What preflight found when the job was made.
+	// What preflight found when the job was made; in lists and events left out.
 	Preflight []*CheckResult `protobuf:"bytes,25,rep,name=preflight,proto3" json:"preflight,omitempty"`
 	// Where time and money went.
 	Ledger *Ledger `protobuf:"bytes,26,opt,name=ledger,proto3" json:"ledger,omitempty"`

@@ -29,7 +29,17 @@ func BaseDatasetName(id string) string { return "baseDatasets/" + id }
 // SweepName is a sweep's resource name.
 func SweepName(id string) string { return "sweeps/" + id }
 
-// Proto is the job as the API shows it; what goes on is measured up to now.
+// ProtoWithChecks is the job as the API shows it alone, with what preflight found.
+func (j *Job) ProtoWithChecks(now time.Time) (*trainingv1.TrainingJob, error) {
+	p, err := j.Proto(now)
+	if err == nil {
+		p.Preflight = ChecksProto(j.Preflight)
+	}
+	return p, err
+}
+
+// Proto is the job as lists and events show it: without what preflight found, which never changes and is most of a job. What goes on is measured up to
+// now.
 func (j *Job) Proto(now time.Time) (*trainingv1.TrainingJob, error) {
 	parameters, err := parameterValues(j.Parameters)
 	if err != nil {
@@ -52,7 +62,6 @@ func (j *Job) Proto(now time.Time) (*trainingv1.TrainingJob, error) {
 		Resources:                 j.Resources.proto(),
 		Region:                    j.Region,
 		OverrideChecks:            j.OverrideChecks,
-		Preflight:                 ChecksProto(j.Preflight),
 		Notes:                     j.Notes,
 		Ledger:                    ledger.Proto(),
 		Estimate:                  j.estimateProto(),

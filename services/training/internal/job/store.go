@@ -143,11 +143,11 @@ func (s *Store) Get(ctx context.Context, project, id string) (*Job, error) {
 	return j, nil
 }
 
-// List gives a project's jobs, newest first: at most limit of those older than the job before ("" means from the newest), and only the trials of
+// List gives a project's jobs without their requests and what preflight found, newest first: at most limit of those older than the job before ("" means from the newest), and only the trials of
 // a sweep, if its id is given.
 func (s *Store) List(ctx context.Context, project, sweep, before string, limit int64) ([]*Job, error) {
 	var jobs []*Job
-	q := s.db.NewSelect().Model(&jobs).Where("project = ?", project).OrderExpr("id DESC").Limit(limit)
+	q := s.db.NewSelect().Model(&jobs).ExcludeColumn("spec", "preflight").Where("project = ?", project).OrderExpr("id DESC").Limit(limit)
 	if sweep != "" {
 		q = q.Where("sweep = ?", sweep)
 	}

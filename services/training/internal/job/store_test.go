@@ -296,7 +296,7 @@ func allIsShown(t *testing.T, _ *store.DB, s *job.Store) {
 		j.HourlyPrice, j.Currency = 2.1, "CNY"
 		j.Resources = job.Resources{InstanceType: "ml.m5.xlarge", InstanceCount: 2, Spot: true, MaxWaitSeconds: 9, Sharded: true, OutputKMSKey: "k"}
 	}))
-	got, err := j.Proto(time.Now())
+	got, err := j.ProtoWithChecks(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

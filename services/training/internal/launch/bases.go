@@ -83,7 +83,7 @@ func (l *Launcher) addBases(ctx context.Context, p *Plan, described *spec.Job, r
 // baseDataset finds a base dataset that the project may use by its resource name.
 func (l *Launcher) baseDataset(ctx context.Context, project, name, field string) (*basedataset.BaseDataset, error) {
 	var id string
-	if err := resourcename.Sscan(name, "baseDatasets/{base}", &id); err == nil {
+	if err := resourcename.Sscan(name, "baseDatasets/{base}", &id); err == nil && !hasControl(id) {
 		base, err := l.BaseDatasets.Find(ctx, project, id)
 		if missing := (*job.NotFoundError)(nil); !errors.As(err, &missing) {
 			return base, err

@@ -13,7 +13,7 @@ import (
 
 // PreflightError tells that a job would fail.
 type PreflightError struct {
-	Failed []preflight.Result // Those that keep the job from being made.
+	Failed []job.CheckResult // Those that keep the job from being made.
 }
 
 func (e *PreflightError) Error() string {
@@ -25,12 +25,11 @@ func (e *PreflightError) Error() string {
 		strings.Join(names, "; "))
 }
 
-// Checked is a plan with what preflight found of it.
+// Checked is a plan with what preflight found of it, which its job has.
 type Checked struct {
 	*Plan
-	Results []preflight.Result
 	// Failed are those that keep the job from being made.
-	Failed []preflight.Result
+	Failed []job.CheckResult
 }
 
 // Preflight looks for what would go wrong with a job in a region; empty means the installation's. It fails as Create does where the job can't even
@@ -64,14 +63,20 @@ func (l *Launcher) check(ctx context.Context, p *Plan) (*Checked, error) {
 	if err != nil {
 		return nil, &FieldError{Field: "training_job.override_checks", Message: err.Error() + "."}
 	}
-	p.Job.Preflight = make([]job.CheckResult, len(results))
+	p.Job.Preflight = stored(results)
+	return &Checked{Plan: p, Failed: stored(failed)}, nil
+}
+
+// stored are results as a job keeps them.
+func stored(results []preflight.Result) []job.CheckResult {
+	kept := make([]job.CheckResult, len(results))
 	for i, r := range results {
-		p.Job.Preflight[i] = job.CheckResult{
+		kept[i] = job.CheckResult{
 			Check: r.Check, Title: r.Title, Status: string(r.Status), Seen: r.Seen, Prevents: r.Prevents, Mend: r.Mend, Snippet: r.Snippet,
 			Overridden: r.Overridden, Seconds: r.Took.Seconds(),
 		}
 	}
-	return &Checked{Plan: p, Results: results, Failed: failed}, nil
+	return kept
 }
 
 // uploadsPrefix is where uploads lie in the bucket; the S3 event notification of the suite has it as its filter.

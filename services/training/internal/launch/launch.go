@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/grpc"
 
@@ -142,6 +143,9 @@ func (l *Launcher) region(asked, field string) (string, error) {
 	}
 	return asked, nil
 }
+
+// hasControl tells whether a text has control characters, which no name has and PostgreSQL doesn't take all of.
+func hasControl(text string) bool { return strings.ContainsFunc(text, unicode.IsControl) }
 
 // shorten keeps what a user sent from filling an error.
 func shorten(text string) string {

@@ -80,6 +80,8 @@ func (l *Launcher) program(request *Request) (*recipe.Recipe, error) {
 	switch {
 	case request.Recipe != "" && request.Custom != nil:
 		return nil, &FieldError{Field: "training_job.custom_image", Message: "A job has a recipe or an image of its own, not both: leave out one of recipe and custom_image."}
+	case request.Custom != nil && hasControl(request.Custom.Image):
+		return nil, &FieldError{Field: "training_job.custom_image.image", Message: fmt.Sprintf("%q can't be an image: it has control characters.", shorten(request.Custom.Image))}
 	case request.Custom != nil:
 		if len(request.Parameters) > 0 {
 			return nil, &FieldError{

@@ -22,7 +22,7 @@ func (l *Launcher) takeOver(ctx context.Context, project string, request *Reques
 		return nil, nil
 	}
 	var id string
-	if err := resourcename.Sscan(request.ResumeFrom, "trainingJobs/{job}", &id); err != nil {
+	if err := resourcename.Sscan(request.ResumeFrom, "trainingJobs/{job}", &id); err != nil || hasControl(id) {
 		return nil, &FieldError{Field: field, Message: fmt.Sprintf("%q must be a job's name, trainingJobs/ID.", shorten(request.ResumeFrom))}
 	}
 	earlier, err := l.Jobs.Get(ctx, project, id)

@@ -69,6 +69,17 @@ describe("a version's event", () => {
 });
 
 describe("a training job's event", () => {
+  it("keeps what preflight found, which it doesn't bring, and has it fetched where it isn't known", () => {
+    const key = keys.job("trainingJobs/k");
+    tell("trainingJob.state", { name: "trainingJobs/k", state: "QUEUED", preflight: [] });
+    expect(client.getQueryState(key)?.isInvalidated).toBe(true);
+    const preflight = [{ check: "s3-route", status: "PASS" as const }];
+    client.setQueryData<TrainingJob>(key, { name: "trainingJobs/k", state: "QUEUED", preflight });
+    tell("trainingJob.state", { name: "trainingJobs/k", state: "RUNNING", preflight: [] });
+    expect(client.getQueryData(key)).toEqual({ name: "trainingJobs/k", state: "RUNNING", preflight });
+    expect(client.getQueryState(key)?.isInvalidated).toBe(false);
+  });
+
   const job: TrainingJob = {
     name: "trainingJobs/j",
     state: "RUNNING",

@@ -54,12 +54,20 @@ function putVersion(client: QueryClient, version: Version): void {
   client.setQueryData<Dataset[]>(keys.datasets(), (known) => known?.map(counted));
 }
 
+/** Events of jobs don't bring what preflight found: what is known of it is kept, and fetched where it isn't. */
 function putJob(client: QueryClient, job: TrainingJob, changedState: boolean): void {
   const name = job.name ?? "";
+  const key = keys.job(name);
+  const { preflight = [] } = client.getQueryData<TrainingJob>(key) ?? {};
   putInto(client, keys.job, keys.jobs(), job);
-  // Points and lines aren't in the event. Progress doesn't cut a running fetch off, lest quick events
+  // Points and lines aren't in the event either. Progress doesn't cut a running fetch off, lest quick events
   // keep any from ending; a change of state does, for it may be the job's last event.
   const options = { cancelRefetch: changedState };
+  if (preflight.length > 0) {
+    client.setQueryData<TrainingJob>(key, (known) => known && { ...known, preflight });
+  } else {
+    void client.invalidateQueries({ queryKey: key }, options);
+  }
   void client.invalidateQueries({ queryKey: keys.jobMetrics(name) }, options);
   void client.invalidateQueries({ queryKey: keys.jobLogs(name) }, options);
   if (changedState) {
