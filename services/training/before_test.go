@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -89,6 +90,42 @@ func TestPreflightKeepsAJobFromBeingMade(t *testing.T) {
 	list, err := s.jobs().ListTrainingJobs(t.Context(), &trainingv1.ListTrainingJobsRequest{})
 	if err != nil || len(list.GetTrainingJobs()) != 1 || len(list.GetTrainingJobs()[0].GetPreflight()) > 0 {
 		t.Errorf("the list isn't of the job without what preflight found: %v %v", list, err)
+	}
+}
+
+func TestTrialsOfASweepAreCheckedOnceInAWhile(t *testing.T) {
+	var asked atomic.Int32
+	s := newSuite(t, testkit.SQLite(t)).start(func(_ *training.Config, deps *training.Deps) {
+		clients := deps.Preflight
+		deps.Preflight = func(ctx context.Context, region string) (*preflight.Clients, error) {
+			asked.Add(1)
+			return clients(ctx, region)
+		}
+	})
+	sweeps := trainingv1.NewSweepServiceClient(s.conn)
+	made, err := sweeps.CreateSweep(t.Context(), &trainingv1.CreateSweepRequest{Sweep: &trainingv1.Sweep{
+		TrainingJob: request(trainsWell), ParallelTrials: 3, Parameters: map[string]*trainingv1.SweepRange{
+			"batch_size": {Values: []*structpb.Value{structpb.NewNumberValue(8), structpb.NewNumberValue(16), structpb.NewNumberValue(32)}},
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, patience, "the sweep ends", func() bool {
+		got, err := sweeps.GetSweep(t.Context(), &trainingv1.GetSweepRequest{Name: made.GetSweep().GetName()})
+		return err == nil && got.GetSweep().GetState() == trainingv1.Sweep_SUCCEEDED
+	})
+	if n := asked.Load(); n != 2 {
+		t.Errorf("AWS was asked for %d preflights, want one of the sweep and one of its trials", n)
+	}
+	jobs, err := s.jobs().ListTrainingJobs(t.Context(), &trainingv1.ListTrainingJobsRequest{Sweep: made.GetSweep().GetName()})
+	if err != nil || len(jobs.GetTrainingJobs()) != 3 {
+		t.Fatalf("%d jobs, %v", len(jobs.GetTrainingJobs()), err)
+	}
+	for _, j := range jobs.GetTrainingJobs() {
+		if result(s.get(j.GetName()).GetPreflight(), "bucket-region").GetStatus() != trainingv1.CheckResult_PASS {
+			t.Errorf("%s doesn't tell what preflight found", j.GetName())
+		}
 	}
 }
 

@@ -56,6 +56,8 @@ type Launcher struct {
 	Prices       *price.Table
 	// Clients gives what preflight asks in a region.
 	Clients func(ctx context.Context, region string) (*preflight.Clients, error)
+
+	trials checkedTrials
 }
 
 // FieldError tells that a field of the request can't be.
@@ -116,6 +118,10 @@ func (l *Launcher) create(ctx context.Context, project string, request Request) 
 	if err != nil {
 		return nil, err
 	}
+	if found, ok := l.trials.recall(request.Sweep, time.Now()); ok {
+		p.Job.Preflight = found
+		return l.Jobs.Insert(ctx, p.Job)
+	}
 	checked, err := l.check(ctx, p)
 	if err != nil {
 		return nil, err
@@ -123,6 +129,7 @@ func (l *Launcher) create(ctx context.Context, project string, request Request) 
 	if len(checked.Failed) > 0 {
 		return nil, &PreflightError{Failed: checked.Failed}
 	}
+	l.trials.remember(request.Sweep, p.Job.Preflight, time.Now())
 	return l.Jobs.Insert(ctx, p.Job)
 }
 
