@@ -52,18 +52,31 @@ func newAccount(t *testing.T, inRegion string) *awsAccount {
 	a := &awsAccount{World: mototest.NewWorld(t, inRegion)}
 	cfg := a.Config(t, inRegion)
 	a.s3 = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
-	a.fsx = &mototest.FSx{Systems: []fsxtypes.FileSystem{{
-		FileSystemId: aws.String(lustre), FileSystemType: fsxtypes.FileSystemTypeLustre, Lifecycle: fsxtypes.FileSystemLifecycleAvailable, VpcId: &a.VPC,
-		StorageCapacity: aws.Int32(1200), LustreConfiguration: &fsxtypes.LustreFileSystemConfiguration{
-			DeploymentType: fsxtypes.LustreDeploymentTypePersistent2, MountName: aws.String(mountName),
-		},
-	}}}
+	a.addLustre(t)
 	a.ask(cfg)
 	a.sageMaker = &askedSageMaker{Client: sagemaker.NewFromConfig(cloud), fileSystem: a.FileSystem}
 	a.addBucket(t, cfg)
 	a.addRole(t, iam.NewFromConfig(cfg))
 	a.addImage(t, ecr.NewFromConfig(cfg))
 	return a
+}
+
+// addLustre makes a file system, whose interfaces are moto's, in a group that trusts itself and the job's.
+func (a *awsAccount) addLustre(t *testing.T) {
+	t.Helper()
+	fs := fsxtypes.FileSystem{
+		FileSystemId: aws.String(lustre), FileSystemType: fsxtypes.FileSystemTypeLustre, Lifecycle: fsxtypes.FileSystemLifecycleAvailable, VpcId: &a.VPC,
+		StorageCapacity: aws.Int32(1200), LustreConfiguration: &fsxtypes.LustreFileSystemConfiguration{
+			DeploymentType: fsxtypes.LustreDeploymentTypePersistent2, MountName: aws.String(mountName),
+		},
+	}
+	group := a.AddGroup(t, "lustre")
+	for _, trust := range [][2]string{{group, group}, {group, a.JobGroup}, {a.JobGroup, group}} {
+		a.Allow(t, trust[0], mototest.FromGroup("tcp", 988, 988, trust[1]), mototest.FromGroup("tcp", 1018, 1023, trust[1]))
+	}
+	out := do(a.EC2.CreateNetworkInterface(t.Context(), &ec2.CreateNetworkInterfaceInput{SubnetId: &a.Private[0], Groups: []string{group}}))(t)
+	fs.NetworkInterfaceIds = []string{*out.NetworkInterface.NetworkInterfaceId}
+	a.fsx = &mototest.FSx{Systems: []fsxtypes.FileSystem{fs}}
 }
 
 // ask has preflight ask by a configuration of AWS.

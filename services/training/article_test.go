@@ -3,6 +3,7 @@ package training_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	fsxtypes "github.com/aws/aws-sdk-go-v2/service/fsx/types"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -27,8 +30,15 @@ const (
 	global = "us-east-1"
 	china  = "cn-north-1"
 
-	onEFS     = "[{id: base, storage: efs, file_system_id: $EFS, path: /base, labels: ['0', '1']}]"
-	onLustre  = "[{id: base, storage: fsx-lustre, file_system_id: $LUSTRE, mount_name: $MOUNT, path: /base, labels: ['0', '1']}]"
+	onEFS    = "[{id: base, storage: efs, file_system_id: $EFS, path: /base, labels: ['0', '1']}]"
+	onLustre = "[{id: base, storage: fsx-lustre, file_system_id: $LUSTRE, mount_name: $MOUNT, path: /base, labels: ['0', '1']}]"
+
+	// onLustreAndEFS is the article's end: in China as well, and there on EFS beside Lustre.
+	onLustreAndEFS = `[{id: base, labels: ['0', '1'], locations: [
+		{region: us-east-1, storage: fsx-lustre, file_system_id: $LUSTRE, mount_name: $MOUNT, path: /base},
+		{region: cn-north-1, storage: fsx-lustre, file_system_id: $LUSTRE, mount_name: $MOUNT, path: /base},
+		{region: cn-north-1, storage: efs, file_system_id: $EFS, path: /base}]}]`
+
 	noWayToS3 = "ClientError: Data download failed:Please ensure that the subnet's route table has a route to an S3 VPC endpoint or a NAT device, " +
 		"and both the security groups and the subnet's network ACL allow outbound traffic to S3."
 	mountTimesOut = "ClientError: Unable to mount file system: $EFS, directory path: /base. File system connection timed out. " +
@@ -134,22 +144,7 @@ func testArticle(t *testing.T, inRegion string, f articleFailure) {
 	s := a.start(suite, f.bases)
 	asked := &trainingv1.CreateTrainingJobRequest{TrainingJob: withBase(), RequestId: "one"}
 
-	_, err := s.jobs().CreateTrainingJob(t.Context(), asked)
-
-	checkError(t, err, codes.FailedPrecondition, errorsv1.ErrorReason_PREFLIGHT_FAILED, "nothing is billed")
-	if got := apierror.Fact(err, "checks"); got != f.check {
-		t.Fatalf("the checks %q failed, want %s alone: %v", got, f.check, err)
-	}
-	check := failedCheck(err, f.check)
-	holds(t, a, "seen", check.GetSeen(), f.seen)
-	holds(t, a, "the snippet", check.GetSnippet(), f.snippet)
-	if want := a.names().Replace(f.prevents); check.GetPrevents() != want {
-		t.Errorf("it prevents %q, want %q", check.GetPrevents(), want)
-	}
-	if check.GetMend() == "" {
-		t.Error("it has no mend")
-	}
-	s.madeNothing(a)
+	s.refuses(a, asked, f)
 
 	if f.mend != nil {
 		f.mend(t, a)
@@ -180,6 +175,26 @@ func testArticle(t *testing.T, inRegion string, f articleFailure) {
 	if n := len(a.sageMaker.asked()); n != 1 {
 		t.Errorf("SageMaker was asked for %d jobs, want 1", n)
 	}
+}
+
+// refuses tells whether a request fails for the reason that is wanted, told in full, and makes nothing.
+func (s *service) refuses(a *awsAccount, asked *trainingv1.CreateTrainingJobRequest, f articleFailure) {
+	s.t.Helper()
+	_, err := s.jobs().CreateTrainingJob(s.t.Context(), asked)
+	checkError(s.t, err, codes.FailedPrecondition, errorsv1.ErrorReason_PREFLIGHT_FAILED, "nothing is billed")
+	if got := apierror.Fact(err, "checks"); got != f.check {
+		s.t.Fatalf("the checks %q failed, want %s alone: %v", got, f.check, err)
+	}
+	check := failedCheck(err, f.check)
+	holds(s.t, a, "seen", check.GetSeen(), f.seen)
+	holds(s.t, a, "the snippet", check.GetSnippet(), f.snippet)
+	if want := a.names().Replace(f.prevents); check.GetPrevents() != want {
+		s.t.Errorf("it prevents %q, want %q", check.GetPrevents(), want)
+	}
+	if check.GetMend() == "" {
+		s.t.Error("it has no mend")
+	}
+	s.madeNothing(a)
 }
 
 func withBase() *trainingv1.TrainingJob {
@@ -222,21 +237,20 @@ func TestLustreInChinaGivesWayToEFS(t *testing.T) {
 	suite := newSuite(t, testkit.SQLite(t))
 	s := a.start(suite, onLustre)
 
-	_, err := s.jobs().CreateTrainingJob(t.Context(), &trainingv1.CreateTrainingJobRequest{TrainingJob: withBase()})
-
+	asked := &trainingv1.CreateTrainingJobRequest{TrainingJob: withBase(), RequestId: "one"}
 	const unsupported = "FSx for Lustre is currently not supported in the region cn-north-1 for SageMaker"
-	checkError(t, err, codes.FailedPrecondition, errorsv1.ErrorReason_PREFLIGHT_FAILED, unsupported)
-	if got := apierror.Fact(err, "checks"); !slices.Contains(strings.Split(got, ","), "file-system-support") {
-		t.Errorf("the error names the checks %q", got)
-	}
-	s.madeNothing(a)
-	s.stop()
 
-	s = a.start(suite, `[{id: base, labels: ['0', '1'], locations: [
-		{region: us-east-1, storage: efs, file_system_id: fs-0000000000000000f, path: /elsewhere},
-		{region: cn-north-1, storage: fsx-lustre, file_system_id: $LUSTRE, mount_name: $MOUNT, path: /base},
-		{region: cn-north-1, storage: efs, file_system_id: $EFS, path: /base}]}]`)
-	job := s.wait(s.create(withBase()).GetName(), trainingv1.TrainingJob_SUCCEEDED)
+	s.refuses(a, asked, articleFailure{
+		check: "file-system-support", seen: []string{"$LUSTRE", "cn-north-1"}, prevents: unsupported, snippet: []string{"aws_efs_file_system"},
+	})
+
+	s.stop()
+	s = a.start(suite, onLustreAndEFS)
+	res, err := s.jobs().CreateTrainingJob(t.Context(), asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := s.wait(res.GetTrainingJob().GetName(), trainingv1.TrainingJob_SUCCEEDED)
 	note := a.names().Replace(`base is read from EFS $EFS: FSx for Lustre is not supported by SageMaker in cn-north-1 (SageMaker answered there: "` + unsupported + `").`)
 	if !slices.Contains(job.GetNotes(), note) {
 		t.Errorf("the job doesn't say %q: %q", note, job.GetNotes())
@@ -246,6 +260,59 @@ func TestLustreInChinaGivesWayToEFS(t *testing.T) {
 		t.Errorf("it is read from %v", at)
 	}
 	a.checkChinese(t)
+}
+
+// Where Lustre works the same list leads there; so it does where the operator says that it works by now, and where a user overrides the check.
+func TestLustreIsReadWhereItWorks(t *testing.T) {
+	capabilities := filepath.Join(t.TempDir(), "capabilities.yaml")
+	if err := os.WriteFile(capabilities, []byte("regions: {cn-north-1: {fsx_lustre: true, why: tried today}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		region, bases, capabilities string
+		overrides                   []string
+		want                        trainingv1.CheckResult_Status
+	}{
+		"the global region":  {global, onLustreAndEFS, "", nil, trainingv1.CheckResult_PASS},
+		"China by now":       {china, onLustreAndEFS, capabilities, nil, trainingv1.CheckResult_PASS},
+		"China, to be tried": {china, onLustre, "", []string{"file-system-support"}, trainingv1.CheckResult_FAIL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAccount(t, test.region)
+			suite := newSuite(t, testkit.SQLite(t))
+			a.writeBases(suite, test.bases)
+			s := suite.start(func(cfg *training.Config, deps *training.Deps) {
+				a.configure(cfg, deps)
+				cfg.Capabilities = test.capabilities
+			})
+			asked := withBase()
+			asked.OverrideChecks = test.overrides
+
+			job := s.create(asked)
+
+			if check := result(job.GetPreflight(), "file-system-support"); check.GetStatus() != test.want || check.GetOverridden() != (test.overrides != nil) {
+				t.Errorf("the check: %v", check)
+			}
+			if check := result(job.GetPreflight(), "lustre-security"); check.GetStatus() != trainingv1.CheckResult_PASS {
+				t.Errorf("the groups: %v", check)
+			}
+			testkit.Eventually(t, patience, "SageMaker is asked", func() bool { return len(a.sageMaker.asked()) == 1 })
+			source := baseChannel(a.sageMaker.asked()[0])
+			if source == nil || *source.FileSystemId != lustre || source.FileSystemType != "FSxLustre" || *source.DirectoryPath != "/"+mountName+"/base" {
+				t.Errorf("the base dataset is read from %+v", source)
+			}
+		})
+	}
+}
+
+// baseChannel is the file system that the base dataset's channel reads, or nil.
+func baseChannel(in *sagemaker.CreateTrainingJobInput) *types.FileSystemDataSource {
+	for _, channel := range in.InputDataConfig {
+		if *channel.ChannelName == "base" {
+			return channel.DataSource.FileSystemDataSource
+		}
+	}
+	return nil
 }
 
 // checkChinese looks at the request that SageMaker in China gets: nothing of it is of the global partition.
@@ -269,17 +336,10 @@ func (a *awsAccount) checkChinese(t *testing.T) {
 	if !slices.Equal(in.VpcConfig.Subnets, a.Private[:]) || !slices.Equal(in.VpcConfig.SecurityGroupIds, []string{a.JobGroup}) {
 		t.Errorf("VPC %v", in.VpcConfig)
 	}
-	for _, channel := range in.InputDataConfig {
-		source := channel.DataSource.FileSystemDataSource
-		if *channel.ChannelName != "base" {
-			continue
-		}
-		if source == nil || *source.FileSystemId != a.FileSystem || source.FileSystemType != "EFS" || *source.DirectoryPath != "/base" || source.FileSystemAccessMode != "ro" {
-			t.Errorf("the base dataset's channel: %s", text)
-		}
-		return
+	source := baseChannel(in)
+	if source == nil || *source.FileSystemId != a.FileSystem || source.FileSystemType != "EFS" || *source.DirectoryPath != "/base" || source.FileSystemAccessMode != "ro" {
+		t.Errorf("the base dataset's channel: %s", text)
 	}
-	t.Errorf("there is no channel of the base dataset: %s", text)
 }
 
 // Nothing outside the file system can prove that a folder is there. That is said before; the program gets the dataset's digest, and SageMaker's
