@@ -9,7 +9,7 @@ import { datasetIdPattern, datasetOf, idOf } from "../api/names";
 import { useDatasets, useVersions } from "../api/queries";
 import type { Dataset } from "../api/types";
 import { fieldErrors } from "../training/field-errors";
-import { count, time } from "../ui/format";
+import { count } from "../ui/format";
 import { ErrorNote, Loaded } from "../ui/outcome";
 
 /** Makes a base dataset of a READY version, read where the version lies. version: to begin with, may be empty. */
@@ -78,7 +78,7 @@ function Form({ datasets, wanted }: { datasets: Dataset[]; wanted: string }) {
             label="Version"
             data={ready.map((one) => ({
               value: one.name ?? "",
-              label: `Version ${idOf(one.name)}: ${count(one.exampleCount)} examples, ${time(one.createTime)}`,
+              label: `${idOf(one.name)}: ${count(one.exampleCount)} examples`,
             }))}
             value={chosen?.name ?? ""}
             disabled={ready.length === 0}

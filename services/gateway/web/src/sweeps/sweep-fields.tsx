@@ -47,12 +47,15 @@ export function SweepFields({ draft, onChange, recipe, errors }: {
           }}
         />
       )}
+      <Text size="xs" c="dimmed">
+        A grid tries every combination; random draws combinations by chance, never the same twice.
+      </Text>
       <div className="pair">
         <NativeSelect
           label="Strategy"
           data={[
-            { value: "GRID", label: "Grid: every combination" },
-            { value: "RANDOM", label: "Random: drawn by chance" },
+            { value: "GRID", label: "Grid" },
+            { value: "RANDOM", label: "Random" },
           ]}
           value={draft.strategy}
           onChange={(event) => change({ strategy: event.currentTarget.value as SweepDraft["strategy"] })}
@@ -87,7 +90,7 @@ export function SweepFields({ draft, onChange, recipe, errors }: {
         <NativeSelect
           label="Goal"
           data={[
-            { value: "GOAL_UNSPECIFIED", label: "As usual for the objective" },
+            { value: "GOAL_UNSPECIFIED", label: "As usual for it" },
             { value: "MAXIMIZE", label: "Maximize" },
             { value: "MINIMIZE", label: "Minimize" },
           ]}
@@ -133,7 +136,7 @@ function AxisFields({ parameter, axis, error, onChange, onRemove }: {
               onChange={(event) => change({ by: event.currentTarget.value as Axis["by"] })}
             />
           )}
-          <Button size="compact-xs" variant="default" aria-label={`Don't sweep ${name}`} onClick={onRemove}>
+          <Button size="compact-xs" variant="default" aria-label={`Remove ${name}`} onClick={onRemove}>
             Remove
           </Button>
         </Group>

@@ -80,6 +80,9 @@ function Body({ sweep }: { sweep: Sweep }) {
           />
         </Stack>
       </Card>
+      <Card title="Trials">
+        <Trials sweep={sweep} />
+      </Card>
       <div className="columns">
         <Card title="Objective by trial">
           {series[0]?.points.length === 0 ? (
@@ -92,9 +95,6 @@ function Body({ sweep }: { sweep: Sweep }) {
           <Facts facts={factsOf(sweep)} />
         </Card>
       </div>
-      <Card title="Trials">
-        <Trials sweep={sweep} />
-      </Card>
     </>
   );
 }
@@ -185,7 +185,7 @@ function factsOf(sweep: Sweep): [string, ReactNode][] {
     ["Strategy", sweep.strategy],
     ["Goal", `${sweep.goal ?? ""} ${sweep.objectiveMetric ?? ""}`],
     ["At a time", sweep.parallelTrials],
-    ["Fails after", `${sweep.maxFailedTrials ?? 0} failed trials`],
+    ["Failed trials tolerated", sweep.maxFailedTrials],
     ["Recipe", idOf(sweep.trainingJob?.recipe)],
     [
       "Dataset version",

@@ -26,7 +26,7 @@ function factsOf(job: TrainingJob): [string, ReactNode][] {
     ["Parameters", <Parameters values={job.parameters ?? {}} />],
     ["Resumed from", resumeFrom !== "" && <To path={`training/${idOf(resumeFrom)}`} text={idOf(resumeFrom)} />],
     ["Instance", `${resources.instanceCount ?? 1} × ${resources.instanceType ?? ""}${resources.spot ? ", spot" : ""}`],
-    ["Stopped after", (resources.maxRuntimeSeconds ?? 0) > 0 && duration(resources.maxRuntimeSeconds ?? 0)],
+    ["Time limit", (resources.maxRuntimeSeconds ?? 0) > 0 && duration(resources.maxRuntimeSeconds ?? 0)],
     ["Region", job.region],
     ["Image", <Code>{printable(job.image)}</Code>],
     ["SageMaker's name", <Code>{job.sagemakerJobName}</Code>],

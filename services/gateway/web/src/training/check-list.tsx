@@ -62,10 +62,10 @@ function Check({ check, overriding }: { check: CheckResult; overriding: Overridi
       )}
       {snippet !== "" && (
         <div className="snippet">
-          <CopyButton text={snippet} what={`the mend of ${name}`} />
           <pre tabIndex={0} aria-label={`Lines that mend ${name}`}>
             {snippet}
           </pre>
+          <CopyButton text={snippet} what={`the mend of ${name}`} />
         </div>
       )}
       {overriding && status === "FAIL" && (

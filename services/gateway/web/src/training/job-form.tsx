@@ -145,6 +145,8 @@ export function JobForm({ recipes, datasets, baseDatasets, version: wanted, swee
           <Card title={swept ? "Estimate of each trial" : "Estimate"}>
             <Estimates
               query={estimate}
+              trials={trials}
+              inputMode={draft.inputMode}
               onChoose={(inputMode) => change({ inputMode })}
               jobsPerMonth={jobsPerMonth}
               onJobsPerMonth={setJobsPerMonth}

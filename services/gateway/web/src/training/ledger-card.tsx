@@ -15,7 +15,7 @@ export function LedgerCard({ job }: { job: TrainingJob }) {
   const priced = currency !== "" && hourlyPrice > 0;
   return (
     <Stack gap="sm">
-      <Attempts list={attempts} />
+      {attempts.length > 1 && <Attempts list={attempts} />}
       <Scroll label="Time and money">
         <Table aria-label="Estimate and actual" verticalSpacing={4}>
           <Table.Thead>
@@ -28,7 +28,7 @@ export function LedgerCard({ job }: { job: TrainingJob }) {
           <Table.Tbody>
             {account(ledger, estimate).map((line) => (
               <Table.Tr key={line.name}>
-                <Table.Th scope="row">
+                <Table.Th scope="row" style={{ whiteSpace: "nowrap" }}>
                   {line.shade !== "" && <span className="swatch" style={{ "--shade": line.shade } as CSSProperties} />}
                   {line.name}
                 </Table.Th>
@@ -76,12 +76,9 @@ function factsOf({ ledger = {}, estimate, resources = {} }: TrainingJob): string
   return facts;
 }
 
-/** A bar for each attempt, on one scale. */
+/** A bar for each attempt, on one scale. A single one is the bar of the job's progress. */
 function Attempts({ list }: { list: Attempt[] }) {
-  const longest = Math.max(...list.map(attemptSeconds), 0);
-  if (longest === 0) {
-    return null;
-  }
+  const longest = Math.max(...list.map(attemptSeconds), 1);
   return (
     <ol className="attempts" aria-label="Attempts">
       {list.map((attempt) => (
@@ -96,7 +93,7 @@ function Attempts({ list }: { list: Attempt[] }) {
                 <span
                   key={key}
                   title={name}
-                  style={{ "--share": (attempt[key] ?? 0) / attemptSeconds(attempt), "--shade": shade } as CSSProperties}
+                  style={{ "--share": (attempt[key] ?? 0) / longest, "--shade": shade } as CSSProperties}
                 />
               ))}
             </div>

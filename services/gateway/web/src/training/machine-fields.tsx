@@ -28,7 +28,7 @@ export function MachineFields({ draft, change, recipe, errors }: {
     />
   );
   return (
-    <details open={open || faulty} onToggle={(event) => setOpen(event.currentTarget.open)}>
+    <details className="part" open={open || faulty} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>Machine and money</summary>
       <Stack gap="sm" mt="sm">
         <TextInput

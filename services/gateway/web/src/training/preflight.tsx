@@ -1,6 +1,7 @@
 import { Loader, Text } from "@mantine/core";
 import type { UseQueryResult } from "@tanstack/react-query";
 
+import { isTransient } from "../api/errors";
 import type { Preflight as Result } from "../api/types";
 import { printable } from "../ui/format";
 import { ErrorNote } from "../ui/outcome";
@@ -14,7 +15,8 @@ export function Preflight({ query, overrides, onOverride }: {
   onOverride: (check: string, overridden: boolean) => void;
 }) {
   if (query.error !== null) {
-    return <ErrorNote title="This job can't be checked" error={query.error} onRetry={() => void query.refetch()} />;
+    const retry = isTransient(query.error) ? { onRetry: () => void query.refetch() } : {};
+    return <ErrorNote title="This job can't be made as it is" error={query.error} {...retry} />;
   }
   if (query.data === undefined) {
     return query.isFetching ? <Loader role="status" aria-label="Checking" /> : <Unasked />;
@@ -38,7 +40,7 @@ export function Preflight({ query, overrides, onOverride }: {
 export function Unasked() {
   return (
     <Text size="sm" c="dimmed">
-      Told as soon as the form is complete.
+      Told as soon as the form is complete and nothing is wrong with it.
     </Text>
   );
 }

@@ -14,7 +14,7 @@ export function UsageCard() {
   }
   return (
     <Card title="Quotas">
-      <Table aria-label="Quotas" withRowBorders={false} verticalSpacing={4}>
+      <Table aria-label="Quotas" withRowBorders={false} verticalSpacing={4} maw="40rem">
         <Table.Tbody>
           {rows.map(({ name, used, limit, share }) => (
             <Table.Tr key={name}>
