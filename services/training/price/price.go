@@ -56,7 +56,6 @@ type regional struct {
 
 // builtIn is of AWS.md, "Money and time": us-east-1, from third-party tables.
 var builtIn = regional{
-	Currency: "USD",
 	Instances: map[string]float64{
 		"ml.m5.xlarge": 0.23, "ml.g4dn.xlarge": 0.736, "ml.g5.xlarge": 1.408, "ml.p3.2xlarge": 3.825, "ml.p3.16xlarge": 28.152,
 	},
@@ -77,10 +76,7 @@ func (t *Table) Currency(name string) string {
 	if configured := t.regions[name].Currency; configured != "" {
 		return configured
 	}
-	if region.Partition(name) == "aws-cn" {
-		return "CNY"
-	}
-	return builtIn.Currency
+	return region.Currency(name)
 }
 
 // Hourly is the price of an instance's hour on demand. The built-in prices are us-east-1's and stand in for those of other regions of partition aws

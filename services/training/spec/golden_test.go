@@ -2,6 +2,9 @@ package spec_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -9,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
 	"github.com/trainyard/trainyard/services/training/recipe"
 	"github.com/trainyard/trainyard/services/training/region"
@@ -37,6 +42,40 @@ func TestRequests(t *testing.T) {
 			}
 			if !bytes.Equal(body, want) {
 				t.Errorf("the request is not that of %s:\n%s", path, body)
+			}
+		})
+	}
+}
+
+// A job keeps its request as JSON: what is sent after a restart, and what a job found at SageMaker is compared by, is what was built.
+func TestStoredRequestsAreWhatWasBuilt(t *testing.T) {
+	for name, job := range goldenJobs(t) {
+		t.Run(name, func(t *testing.T) {
+			built, hash, err := spec.Build(job)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored, err := json.Marshal(built)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read := new(sagemaker.CreateTrainingJobInput)
+			if err := json.Unmarshal(stored, read); err != nil {
+				t.Fatal(err)
+			}
+			before, _ := wire(t, built, job.Region)
+			after, _ := wire(t, read, job.Region)
+			if !bytes.Equal(before, after) {
+				t.Errorf("built\n%s\nbut read again\n%s", before, after)
+			}
+			tag := read.Tags[len(read.Tags)-1]
+			read.Tags = read.Tags[:len(read.Tags)-1]
+			unsigned, err := json.Marshal(read)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sum := sha256.Sum256(unsigned); *tag.Key != spec.TagHash || *tag.Value != hash || hex.EncodeToString(sum[:]) != hash {
+				t.Errorf("the hash %s isn't that of the request that is read again", hash)
 			}
 		})
 	}

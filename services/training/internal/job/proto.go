@@ -41,7 +41,7 @@ func (j *Job) ProtoWithChecks(now time.Time) (*trainingv1.TrainingJob, error) {
 // Proto is the job as lists and events show it: without what preflight found, which never changes and is most of a job. What goes on is measured up to
 // now.
 func (j *Job) Proto(now time.Time) (*trainingv1.TrainingJob, error) {
-	parameters, err := parameterValues(j.Parameters)
+	parameters, err := ParameterValues(j.Parameters)
 	if err != nil {
 		return nil, fmt.Errorf("job %s: %w", j.ID, err)
 	}
@@ -63,15 +63,16 @@ func (j *Job) Proto(now time.Time) (*trainingv1.TrainingJob, error) {
 		Region:                    j.Region,
 		OverrideChecks:            j.OverrideChecks,
 		Notes:                     j.Notes,
+		Failure:                   j.Failure.Proto(),
 		Ledger:                    ledger.Proto(),
 		Estimate:                  j.estimateProto(),
 		BilledSeconds:             int32(min(ledger.BilledSeconds, math.MaxInt32)), //nolint:gosec // It fits now.
 		Metrics:                   j.Metrics,
 		SagemakerJobName:          j.SageMakerName,
-		CreateTime:                timestamp(j.CreateTime),
-		StartTime:                 timestamp(j.StartTime),
-		EndTime:                   timestamp(j.EndTime),
-		UpdateTime:                timestamp(j.UpdateTime),
+		CreateTime:                Timestamp(j.CreateTime),
+		StartTime:                 Timestamp(j.StartTime),
+		EndTime:                   Timestamp(j.EndTime),
+		UpdateTime:                Timestamp(j.UpdateTime),
 	}
 	if j.Recipe != "" {
 		p.Recipe = RecipeName(j.Recipe)
@@ -84,21 +85,26 @@ func (j *Job) Proto(now time.Time) (*trainingv1.TrainingJob, error) {
 	}
 	for _, phase := range j.Phases(now) {
 		p.Phases = append(p.Phases, &trainingv1.Phase{
-			Name: phase.Name, Seconds: phase.Seconds, StartTime: timestamp(phase.Start), EndTime: timestamp(phase.End),
+			Name: phase.Name, Seconds: phase.Seconds, StartTime: Timestamp(phase.Start), EndTime: Timestamp(phase.End),
 		})
 	}
 	if j.HasModel {
 		p.Model = ModelName(j.ID)
 	}
-	if f := j.Failure; f != nil {
-		p.Failure = &errorsv1.Failure{Reason: f.Reason, Message: f.Message, Metadata: f.Metadata}
-	}
 	return p, nil
+}
+
+// Proto is the failure as the API shows it.
+func (f *Failure) Proto() *errorsv1.Failure {
+	if f == nil {
+		return nil
+	}
+	return &errorsv1.Failure{Reason: f.Reason, Message: f.Message, Metadata: f.Metadata}
 }
 
 // Proto is the model as the API shows it. Its Job must be there.
 func (m *Model) Proto() (*trainingv1.Model, error) {
-	parameters, err := parameterValues(m.Job.Parameters)
+	parameters, err := ParameterValues(m.Job.Parameters)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.ID, err)
 	}
@@ -120,7 +126,7 @@ func (m *Model) Proto() (*trainingv1.Model, error) {
 
 			ResolvedBaseDatasets: resolvedBases(m.Job.ResolvedBases),
 		},
-		CreateTime: timestamp(m.CreateTime),
+		CreateTime: Timestamp(m.CreateTime),
 	}
 	if m.Job.Recipe != "" {
 		p.Lineage.Recipe = RecipeName(m.Job.Recipe)
@@ -142,10 +148,11 @@ func (m *Model) Proto() (*trainingv1.Model, error) {
 
 // Proto is the point as the API shows it.
 func (p *Point) Proto() *trainingv1.MetricPoint {
-	return &trainingv1.MetricPoint{Name: p.Name, Value: p.Value, Epoch: p.Epoch, Step: p.Step, Time: timestamp(p.Time)}
+	return &trainingv1.MetricPoint{Name: p.Name, Value: p.Value, Epoch: p.Epoch, Step: p.Step, Time: Timestamp(p.Time)}
 }
 
-func parameterValues(values map[string]any) (map[string]*structpb.Value, error) {
+// ParameterValues are parameters as the API shows them.
+func ParameterValues(values map[string]any) (map[string]*structpb.Value, error) {
 	converted := make(map[string]*structpb.Value, len(values))
 	for name, value := range values {
 		v, err := structpb.NewValue(value)
@@ -165,7 +172,8 @@ func baseDatasetNames(ids []string) []string {
 	return names
 }
 
-func timestamp(micros int64) *timestamppb.Timestamp {
+// Timestamp is a column's time as the API shows it; 0 is none.
+func Timestamp(micros int64) *timestamppb.Timestamp {
 	if micros == 0 {
 		return nil
 	}

@@ -119,7 +119,7 @@ func (l Ledger) Proto() *trainingv1.Ledger {
 	for i, a := range l.Attempts {
 		p.Attempts = append(p.Attempts, &trainingv1.Ledger_Attempt{
 			Number: int32(i + 1), QueueSeconds: a.Queue, DownloadSeconds: a.Download, TrainSeconds: a.Train, UploadSeconds: a.Upload, //nolint:gosec // A few.
-			OtherSeconds: a.Other, StartTime: timestamp(a.Start), EndTime: timestamp(a.End), Interrupted: a.Interrupted,
+			OtherSeconds: a.Other, StartTime: Timestamp(a.Start), EndTime: Timestamp(a.End), Interrupted: a.Interrupted,
 		})
 	}
 	return p

@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/trainyard/trainyard/services/internal/queue"
 	"github.com/trainyard/trainyard/services/training/internal/job"
 	"github.com/trainyard/trainyard/services/training/internal/joblog"
+	"github.com/trainyard/trainyard/services/training/internal/lease"
 	"github.com/trainyard/trainyard/services/training/recipe"
 )
 
@@ -32,8 +32,6 @@ const (
 	defaultStartTries = 400
 	// defaultLogTries is about ten minutes.
 	defaultLogTries = 15
-	// maxBackoff is the longest rest of a job whose looks fail.
-	maxBackoff = time.Minute
 )
 
 // SageMaker is what is used of SageMaker.
@@ -168,16 +166,9 @@ func (r *Runner) look(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	work, lost := context.WithCancelCause(ctx)
-	defer lost(nil)
-	renewed := make(chan struct{})
-	go func() {
-		defer close(renewed)
-		r.renew(work, lost, j)
-	}()
-	todo, err := r.step(work, j)
-	lost(nil)
-	<-renewed
+	var todo job.Next
+	err = lease.Hold(ctx, job.LeaseTime, job.ErrLeased, func(ctx context.Context) error { return r.deps.Jobs.Renew(ctx, j) },
+		func(ctx context.Context) (err error) { todo, err = r.step(ctx, j); return err })
 	troubles := int64(0)
 	if err != nil {
 		todo = job.Next{}
@@ -185,7 +176,7 @@ func (r *Runner) look(ctx context.Context, id string) error {
 			err = nil // A user was quicker; look again.
 		} else if ctx.Err() == nil {
 			troubles = j.Troubles + 1
-			todo.Look = backoff(troubles)
+			todo.Look = lease.Backoff(troubles)
 			r.noteTrouble(ctx, j, err)
 		}
 	}
@@ -195,33 +186,6 @@ func (r *Runner) look(ctx context.Context, id string) error {
 	err = errors.Join(err, r.deps.Jobs.Release(releaseCtx, j, todo, troubles))
 	r.Wake()
 	return err
-}
-
-// renew keeps the lease until ctx ends, and ends the work when the lease is lost.
-func (r *Runner) renew(ctx context.Context, lost context.CancelCauseFunc, j *job.Job) {
-	tick := time.NewTicker(job.LeaseTime / 3)
-	defer tick.Stop()
-	for renewed := time.Now(); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := r.deps.Jobs.Renew(ctx, j)
-		switch {
-		case err == nil:
-			renewed = time.Now()
-		case errors.Is(err, job.ErrLeased) || time.Since(renewed) > job.LeaseTime*2/3:
-			lost(job.ErrLeased)
-			return
-		}
-	}
-}
-
-// backoff is about 1, 2, 4, … seconds, with jitter so that jobs that failed together don't come back together.
-func backoff(troubles int64) time.Duration {
-	longest := min(time.Second<<min(troubles-1, 10), maxBackoff)
-	return longest/2 + rand.N(longest/2+1) //nolint:gosec // Jitter needs no secrecy.
 }
 
 // step does what the job's state asks for.

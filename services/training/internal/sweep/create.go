@@ -216,7 +216,7 @@ func trialJob(template *trainingv1.TrainingJob, trial recipe.Values) (*trainingv
 		}
 		return asked, nil
 	}
-	values, err := parameterValues(trial)
+	values, err := job.ParameterValues(trial)
 	if err != nil {
 		return nil, err
 	}

@@ -5,13 +5,9 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
-	"github.com/trainyard/trainyard/services/internal/store"
 	"github.com/trainyard/trainyard/services/training/internal/job"
-	"github.com/trainyard/trainyard/services/training/recipe"
 )
 
 // Proto is the sweep as lists show it: without its trials.
@@ -37,9 +33,9 @@ func (s *Sweep) Proto() (*trainingv1.Sweep, error) {
 		BilledSeconds:   s.BilledSeconds,
 		Cost:            s.Cost,
 		Currency:        s.Currency,
-		Failure:         failure(s.Failure),
-		CreateTime:      timestamp(s.CreateTime),
-		EndTime:         timestamp(s.EndTime),
+		Failure:         s.Failure.Proto(),
+		CreateTime:      job.Timestamp(s.CreateTime),
+		EndTime:         job.Timestamp(s.EndTime),
 	}
 	if s.BestJob != "" {
 		p.BestTrainingJob, p.BestValue = job.Name(s.BestJob), s.BestValue
@@ -61,7 +57,7 @@ func (s *Sweep) WithTrials(jobs []*job.Job) (*trainingv1.Sweep, error) {
 		return nil, err
 	}
 	for i, values := range s.Trials {
-		parameters, err := parameterValues(values)
+		parameters, err := job.ParameterValues(values)
 		if err != nil {
 			return nil, fmt.Errorf("sweep %s: trial %d: %w", s.ID, i+1, err)
 		}
@@ -76,7 +72,7 @@ func (s *Sweep) WithTrials(jobs []*job.Job) (*trainingv1.Sweep, error) {
 		t.State = trainingv1.TrainingJob_State(trainingv1.TrainingJob_State_value[string(j.State)])
 		t.Value, t.HasValue = j.Metrics[s.ObjectiveMetric]
 		t.BilledSeconds = j.InstanceSeconds
-		t.Failure = failure(j.Failure)
+		t.Failure = j.Failure.Proto()
 	}
 	return p, nil
 }
@@ -108,30 +104,4 @@ func (r Range) proto() (*trainingv1.SweepRange, error) {
 		p.Values = append(p.Values, v)
 	}
 	return p, nil
-}
-
-func parameterValues(values recipe.Values) (map[string]*structpb.Value, error) {
-	converted := make(map[string]*structpb.Value, len(values))
-	for name, value := range values {
-		v, err := structpb.NewValue(value)
-		if err != nil {
-			return nil, fmt.Errorf("parameter %s: %w", name, err)
-		}
-		converted[name] = v
-	}
-	return converted, nil
-}
-
-func failure(f *job.Failure) *errorsv1.Failure {
-	if f == nil {
-		return nil
-	}
-	return &errorsv1.Failure{Reason: f.Reason, Message: f.Message, Metadata: f.Metadata}
-}
-
-func timestamp(micros int64) *timestamppb.Timestamp {
-	if micros == 0 {
-		return nil
-	}
-	return timestamppb.New(store.Time(micros))
 }

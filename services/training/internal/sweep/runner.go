@@ -3,21 +3,17 @@ package sweep
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/trainyard/trainyard/services/training/internal/job"
+	"github.com/trainyard/trainyard/services/training/internal/lease"
 )
 
-const (
-	// atOnce is how many sweeps a replica looks at at the same time. A look takes as long as the checks before one job.
-	atOnce = 4
-	// maxBackoff is the longest rest of a sweep whose looks fail.
-	maxBackoff = time.Minute
-)
+// atOnce is how many sweeps a replica looks at at the same time. A look takes as long as the checks before one job.
+const atOnce = 4
 
 // Config is the runner's pace.
 type Config struct {
@@ -116,15 +112,9 @@ func (r *Runner) look(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	work, lost := context.WithCancel(ctx)
-	renewed := make(chan struct{})
-	go func() {
-		defer close(renewed)
-		r.renew(work, lost, s.ID, s.Lease)
-	}()
-	next, err := r.step(work, s)
-	lost()
-	<-renewed
+	var next time.Duration
+	err = lease.Hold(ctx, LeaseTime, ErrLeased, func(ctx context.Context) error { return r.deps.Sweeps.Renew(ctx, s.ID, s.Lease) },
+		func(ctx context.Context) (err error) { next, err = r.step(ctx, s); return err })
 	troubles := int64(0)
 	if err != nil {
 		next = 0
@@ -132,7 +122,7 @@ func (r *Runner) look(ctx context.Context, id string) error {
 			err = nil // A user was quicker; look again.
 		} else if ctx.Err() == nil {
 			troubles = s.Troubles + 1
-			next = backoff(troubles)
+			next = lease.Backoff(troubles)
 		}
 	}
 	// The lease is given back at the end of the service, too, so that another replica need not wait for it to run out.
@@ -143,27 +133,6 @@ func (r *Runner) look(ctx context.Context, id string) error {
 		r.Wake()
 	}
 	return err
-}
-
-// renew keeps the lease until ctx ends, and ends the work when the lease is lost.
-func (r *Runner) renew(ctx context.Context, lost context.CancelFunc, id, lease string) {
-	tick := time.NewTicker(LeaseTime / 3)
-	defer tick.Stop()
-	for renewed := time.Now(); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := r.deps.Sweeps.Renew(ctx, id, lease)
-		switch {
-		case err == nil:
-			renewed = time.Now()
-		case errors.Is(err, ErrLeased) || time.Since(renewed) > LeaseTime*2/3:
-			lost()
-			return
-		}
-	}
 }
 
 // stopStrays stops jobs that outlived their sweep.
@@ -186,10 +155,4 @@ func (r *Runner) stop(ctx context.Context, jobs []*job.Job) error {
 		r.deps.JobsChanged()
 	}
 	return nil
-}
-
-// backoff is about 1, 2, 4, … seconds, with jitter so that sweeps that failed together don't come back together.
-func backoff(troubles int64) time.Duration {
-	longest := min(time.Second<<min(troubles-1, 10), maxBackoff)
-	return longest/2 + rand.N(longest/2+1) //nolint:gosec // Jitter needs no secrecy.
 }
