@@ -3,6 +3,7 @@ package preflight
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -112,7 +113,7 @@ func kmsKey(ctx context.Context, c *Clients, client KMS, s *Subject, f *findings
 	}
 	for _, d := range denials {
 		// What the key's policy allows the role itself under a condition doesn't need IAM.
-		d.Unsure = d.Unsure || !strings.Contains(strings.Join(delegated, " ")+" ", d.Action+" ")
+		d.Unsure = d.Unsure || !slices.Contains(delegated, d.Action)
 		judge(f, permission{Why: "use the " + what}, []denial{d}, s.role())
 	}
 	if len(denials) == 0 {

@@ -157,7 +157,7 @@ func TestProgramsSpeakForThemselves(t *testing.T) {
 		"with a code":     {"AlgorithmError: the loss became nan, exit code: 1", "the loss became nan", "1"},
 		"without a code":  {"AlgorithmError: the loss became nan", "the loss became nan", ""},
 		"without a text":  {"AlgorithmError: , exit code: 3", "The training program ended with exit code 3 without saying why. Its log tells more.", "3"},
-		"with nothing":     {"AlgorithmError:", "The training program failed without saying why. Its log tells more.", ""},
+		"with nothing":    {"AlgorithmError:", "The training program failed without saying why. Its log tells more.", ""},
 		"code in a story": {"AlgorithmError: exit code: 3 came from the tool, exit code: 1", "exit code: 3 came from the tool", "1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Place is a place in a stream: behind Count events of the millisecond Time.
@@ -25,18 +26,25 @@ func (c Cursor) Encode() string {
 	return string(text)
 }
 
-// Decode reads a cursor's text; empty text is the beginning.
+// maxCount bounds what a client may say it has read of one millisecond.
+const maxCount = 1 << 30
+
+// Decode reads a cursor's text; empty text is the beginning. A place alone, as an older version wrote it, which followed one stream at a time, is the
+// cursor of that stream.
 func Decode(text string) (Cursor, error) {
 	if text == "" {
 		return nil, nil
+	}
+	if strings.HasPrefix(text, "{") {
+		text = "[" + text + "]"
 	}
 	var c Cursor
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return nil, fmt.Errorf("log cursor: %w", err)
 	}
 	for _, p := range c {
-		if p.Stream == "" || p.Time < 0 || p.Count < 0 {
-			return nil, errors.New("log cursor: a place without a stream, or before its beginning")
+		if p.Stream == "" || p.Time < 0 || p.Count < 0 || p.Count > maxCount {
+			return nil, errors.New("log cursor: a place without a stream, or where there is none")
 		}
 	}
 	return c, nil

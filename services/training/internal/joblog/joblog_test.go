@@ -157,10 +157,17 @@ func TestLostStreamEndsTheLog(t *testing.T) {
 }
 
 func TestDecodeRefusesWhatItDidNotWrite(t *testing.T) {
-	for _, text := range []string{"x", "{}", `[{"t":1}]`, `[{"s":"a","t":"1"}]`, `[{"s":"a","t":-1}]`, `[{"s":"a","c":-1}]`, "[][]"} {
+	for _, text := range []string{"x", "{}", `[{"t":1}]`, `[{"s":"a","t":"1"}]`, `[{"s":"a","t":-1}]`, `[{"s":"a","c":-1}]`, `[{"s":"a","c":9223372036854775807}]`, "[][]"} {
 		if _, err := joblog.Decode(text); err == nil {
 			t.Errorf("%s was read", text)
 		}
+	}
+}
+
+func TestDecodeReadsAnOlderVersionsPlace(t *testing.T) {
+	got, err := joblog.Decode(`{"s":"job/algo-1-1","t":5,"c":2}`)
+	if err != nil || !slices.Equal(got, joblog.Cursor{{Stream: "job/algo-1-1", Time: 5, Count: 2}}) {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 
