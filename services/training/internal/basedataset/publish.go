@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
@@ -38,6 +39,11 @@ func (c *Catalog) Publish(ctx context.Context, project string, p Publication) (*
 	}
 	if !isShare(p.MixRatio) {
 		return nil, &FieldError{Field: "mix_ratio", Message: fmt.Sprintf("mix_ratio %v must be from 0 to 1.", p.MixRatio)}
+	}
+	for _, text := range []struct{ field, value string }{{"display_name", p.DisplayName}, {"description", p.Description}} {
+		if strings.ContainsRune(text.value, 0) { // PostgreSQL takes none.
+			return nil, &FieldError{Field: text.field, Message: text.field + " holds a character of code 0: take it out."}
+		}
 	}
 	version, err := c.Versions.Ready(ctx, project, p.DatasetVersion, "dataset_version")
 	if err != nil {

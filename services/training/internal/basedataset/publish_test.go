@@ -128,15 +128,16 @@ func refusals(t *testing.T, w *world) {
 		change      func(*basedataset.Publication)
 		field, says string
 	}{
-		"an id in capitals":       {called("Digits"), "base_dataset_id", "begin with a letter"},
-		"a path for an id":        {called("../b"), "base_dataset_id", "begin with a letter"},
-		"a channel's name":        {called("validation"), "base_dataset_id", "choose another"},
-		"another channel's name":  {called("version-12"), "base_dataset_id", "choose another"},
-		"a mix beyond 1":          {func(p *basedataset.Publication) { p.MixRatio = 1.5 }, "mix_ratio", "from 0 to 1"},
-		"a mix that is no number": {func(p *basedataset.Publication) { p.MixRatio = math.NaN() }, "mix_ratio", "from 0 to 1"},
-		"compressed shards":       {from("packed"), "dataset_version", "without compression"},
-		"nothing to train on":     {from("untrained"), "dataset_version", "train split"},
-		"no features":             {from("featureless"), "dataset_version", "features.json"},
+		"an id in capitals":             {called("Digits"), "base_dataset_id", "begin with a letter"},
+		"a path for an id":              {called("../b"), "base_dataset_id", "begin with a letter"},
+		"a channel's name":              {called("validation"), "base_dataset_id", "choose another"},
+		"another channel's name":        {called("version-12"), "base_dataset_id", "choose another"},
+		"a mix beyond 1":                {func(p *basedataset.Publication) { p.MixRatio = 1.5 }, "mix_ratio", "from 0 to 1"},
+		"a text that no database takes": {func(p *basedataset.Publication) { p.Description = "a\x00b" }, "description", "code 0"},
+		"a mix that is no number":       {func(p *basedataset.Publication) { p.MixRatio = math.NaN() }, "mix_ratio", "from 0 to 1"},
+		"compressed shards":             {from("packed"), "dataset_version", "without compression"},
+		"nothing to train on":           {from("untrained"), "dataset_version", "train split"},
+		"no features":                   {from("featureless"), "dataset_version", "features.json"},
 	} {
 		_, err := w.publish("a", test.change)
 		if refused := (*basedataset.FieldError)(nil); !errors.As(err, &refused) || refused.Field != test.field || !strings.Contains(err.Error(), test.says) {
