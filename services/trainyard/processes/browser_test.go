@@ -27,7 +27,7 @@ func TestPage(t *testing.T) {
 	e2e := exec.Command("npm", "run", "--silent", "e2e")
 	e2e.Dir = web
 	e2e.Env = append(append(os.Environ(), s.env()...),
-		"E2E_ZIP="+digitsZip(t, 400), "E2E_BASE=mnist", "E2E_EPOCHS=3", "E2E_SHOTS="+os.Getenv("E2E_SHOTS"),
+		"E2E_ZIP="+digitsZip(t, 400), "E2E_BASE=mnist", "E2E_REFUSED_BASE=absent", "E2E_EPOCHS=3", "E2E_SHOTS="+os.Getenv("E2E_SHOTS"),
 		fmt.Sprintf("E2E_RESTART_URL_CMD=%q -e 'fetch(%q).then(r => process.exit(r.ok ? 0 : 1))'", "node", restart.URL),
 	)
 	out, err := e2e.CombinedOutput()

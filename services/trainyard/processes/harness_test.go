@@ -264,14 +264,17 @@ func digitsZip(t *testing.T, n int) string {
 	return path
 }
 
-// baseDataset puts n other digits on the EFS file system of a data folder and gives the operator's list that names it.
+// baseDataset puts n other digits on the EFS file system of a data folder and gives the operator's list that names it, and another on a Lustre file
+// system that isn't there.
 func baseDataset(t *testing.T, data string, n int) (list string) {
 	t.Helper()
 	train, _, err := digits.Load()
 	check(t, err)
 	check(t, train.Slice(30000, 30000+n).WriteShards(filepath.Join(data, "efs", "mnist"), "mnist-train", 2))
 	list = filepath.Join(data, "base-datasets.yaml")
-	check(t, os.WriteFile(list, []byte(`- {id: mnist, display_name: MNIST, storage: efs, file_system_id: fs-00000001, path: /mnist}`), 0o600))
+	check(t, os.WriteFile(list, []byte(`- {id: mnist, display_name: MNIST, storage: efs, file_system_id: fs-00000001, path: /mnist}
+- {id: absent, display_name: Digits on Lustre, storage: fsx-lustre, file_system_id: fs-0123456789abcdef0, mount_name: fsx, path: /digits}
+`), 0o600))
 	return list
 }
 
@@ -314,6 +317,8 @@ type six struct {
 func startSix(t *testing.T, data, dsn string) *six {
 	t.Helper()
 	bases := baseDataset(t, data, 300)
+	capabilities := filepath.Join(data, "capabilities.yaml")
+	check(t, os.WriteFile(capabilities, []byte("regions: {us-east-1: {fsx_lustre: false}}"), 0o600))
 	httpAddr := freeAddr(t)
 	page := "http://" + httpAddr
 	cloud := start(t, nil, binary(t, "localcloud"), "--data", filepath.Join(data, "cloud"), "--aws", "127.0.0.1:0", "--provision", "--allowed-origin", page,
@@ -346,7 +351,7 @@ func startSix(t *testing.T, data, dsn string) *six {
 	run("converter", "--ingest-addr", s.grpc["ingest"], "--uploads-queue", queue("trainyard-uploads"), "--tasks-queue", queue("trainyard-tasks"),
 		"--scratch", filepath.Join(data, "scratch"))
 	run("training", "--ingest-addr", s.grpc["ingest"], "--notification-addr", s.grpc["notification"], "--events-queue", queue("trainyard-training-events"),
-		"--base-datasets", bases, "--image", "trainyard-trainer", "--role-arn", "arn:aws:iam::000000000000:role/trainyard-training",
+		"--base-datasets", bases, "--capabilities", capabilities, "--image", "trainyard-trainer", "--role-arn", "arn:aws:iam::000000000000:role/trainyard-training",
 		"--subnets", "subnet-00000001", "--security-groups", "sg-00000001", "--poll-every", "2s", "--log-every", "1s")
 	s.gatewayCmd = append([]string{binary(t, "gateway"), "--http", httpAddr, "--s3-origin", aws}, upstreams(s.grpc)...)
 	s.gatewayEnv = env

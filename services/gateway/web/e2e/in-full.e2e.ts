@@ -1,13 +1,14 @@
 // Training in full in Chromium: what preflight and estimate say beside the form, a sweep made on the page, the account
 // of a trial, and a version published as a base dataset.
-// Environment: TRAINYARD_URL, TRAINYARD_TOKEN, E2E_ZIP (a small class-folder archive), E2E_SHOTS.
+// Environment: TRAINYARD_URL, TRAINYARD_TOKEN, E2E_ZIP (a small class-folder archive), E2E_REFUSED_BASE (the id of
+// a base dataset on a file system that the region is said not to support, or empty), E2E_SHOTS.
 import type { Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
-import type { Preflight } from "../src/api/types";
 import { choose, freshId, open, type Session, waitForState } from "./session";
 
 const minute = 60_000;
+const refusedBase = process.env.E2E_REFUSED_BASE ?? "";
 const zip = process.env.E2E_ZIP ?? "";
 
 let session: Session;
@@ -76,38 +77,43 @@ it("shows beside the form what would go wrong and what it would cost, as the for
   await lookBoth("form");
 });
 
-it("tells of a check that fails with its mend, and makes the job only when it is overridden", async () => {
+it("tells of a check that fails with its mend, and makes the job only when it is overridden", async (test) => {
+  if (refusedBase === "") {
+    test.skip("E2E_REFUSED_BASE names no base dataset");
+  }
   const { page } = session;
-  const failing = {
-    check: "s3-route",
-    title: "Route to S3",
-    status: "FAIL" as const,
-    seen: "subnet-1 has no route to S3: rtb-1 has a route to neither a gateway endpoint nor a NAT device",
-    prevents: "Data download failed: Please ensure that the subnet's route table has a route to an S3 VPC endpoint or NAT device",
-    mend: "Make a gateway endpoint of S3 for the route table.",
-    snippet: "aws ec2 create-vpc-endpoint --vpc-id vpc-1 --service-name com.amazonaws.us-east-1.s3 --route-table-ids rtb-1",
-  };
-  // A local suite has no network that could be broken: the answer of one that has is put in its place.
-  await page.route("**/v1/trainingJobs:preflight*", async (route) => {
-    const answer = await route.fetch();
-    const { checks = [], ...rest } = (await answer.json()) as Preflight;
-    await route.fulfill({ response: answer, json: { ...rest, checks: [failing, ...checks], passed: false } });
-  });
-  await page.getByRole("textbox", { name: /^batch size/i }).fill("32");
-  const failed = page.getByRole("list", { name: "Checks that failed" });
-  await failed.getByText(failing.mend).waitFor();
+  await baseBox(page, refusedBase).check();
+  const failed = page.getByRole("region", { name: "Preflight" }).getByRole("list", { name: "Checks that failed" });
+  await failed.getByText(/FSx for Lustre is currently not supported in the region/).waitFor();
   await page.getByText("1 check fails: the job would not be made.").waitFor();
-  await page.getByRole("button", { name: "Copy the mend of s3-route" }).click();
+  await failed.getByRole("button", { name: "Copy the mend of file-system-support" }).click();
   await lookBoth("form-check-failed");
-  const sent = page.waitForRequest("**/v1/trainingJobs:preflight*");
+
+  // Create refuses as well, with the same checks.
+  await page.getByRole("button", { name: "Start training" }).click();
+  const refused = page.getByRole("alert", { name: "The job was not started" });
+  await refused.getByRole("list", { name: "Checks that failed" }).waitFor();
+  await lookBoth("not-made");
+
   await failed.getByRole("checkbox", { name: /^Override/ }).check();
-  expect((await sent).postDataJSON()).toMatchObject({ overrideChecks: ["s3-route"] });
-  await failed.getByRole("checkbox", { name: /^Override/ }).uncheck();
-  await page.unroute("**/v1/trainingJobs:preflight*");
+  await refused.waitFor({ state: "detached" });
+  await page.getByText("Nothing was found that would make this job fail.").waitFor();
+  await page.getByRole("button", { name: "Start training" }).click();
+  // The check was right: the job fails as it said, with the cause and what mends it.
+  await page.waitForURL(/\/training\/(?!new)[^/]+$/);
+  expect(await waitForState(page, ["SUCCEEDED", "FAILED", "STOPPED"], 2 * minute)).toBe("FAILED");
+  const failure = page.getByRole("alert", { name: "This training failed" });
+  await failure.getByText(/^Cause:/).waitFor();
+  await failure.getByText(/^Mend:/).waitFor();
+  await page.getByText(/^When the job was made: 1 failed/).click();
+  await page.getByText("overridden", { exact: true }).waitFor();
+  await lookBoth("job-failed");
 });
 
 it("makes a sweep of two trials that ends, live", async () => {
   const { page } = session;
+  await openForm(page);
+  await page.getByRole("textbox", { name: /^epochs/i }).fill("1");
   await page.getByRole("switch", { name: "Train many jobs to find the best parameters" }).check();
   await page.getByRole("combobox", { name: "Sweep a parameter" }).selectOption("learning_rate");
   const axis = page.getByRole("group", { name: "Sweep of Learning rate" });
@@ -146,7 +152,7 @@ it("accounts for a trial: its ledger beside the estimate, and what preflight fou
 
 it("goes on in a new job from one that was stopped", async () => {
   const { page } = session;
-  await page.goto(`${new URL(page.url()).origin}/training/new?version=datasets/${id}/versions/1`);
+  await openForm(page);
   await page.getByRole("textbox", { name: /^epochs/i }).fill("200");
   await page.getByRole("button", { name: "Start training" }).click();
   await page.waitForURL(/\/training\/(?!new)[^/]+$/);
@@ -178,9 +184,9 @@ it("publishes the version as a base dataset, offers it to jobs, and takes it bac
   await lookBoth("base-datasets");
   await expectToFitATelephone(page, "base datasets");
 
-  await page.goto(`${new URL(page.url()).origin}/training/new?version=datasets/${id}/versions/1`);
-  await page.getByRole("checkbox", { name: "The team's digits" }).check();
-  await page.getByRole("table", { name: "Estimate" }).getByText("base on FSx for Lustre").first().waitFor();
+  await openForm(page);
+  await baseBox(page, base).check();
+  await page.getByRole("table", { name: "Estimate" }).getByText("base on EFS").first().waitFor();
   await lookBoth("form-base");
 
   await page.getByRole("link", { name: "Base datasets", exact: true }).click();
@@ -202,6 +208,14 @@ it("lists sweeps", async () => {
 it("did nothing that the browser or axe complains of", () => {
   expect(session.faults).toEqual([]);
 });
+
+async function openForm(page: Page): Promise<void> {
+  await page.goto(`${new URL(page.url()).origin}/training/new?version=datasets/${id}/versions/1`);
+}
+
+function baseBox(page: Page, base: string): Locator {
+  return page.locator(`input[type=checkbox][value="baseDatasets/${base}"]`);
+}
 
 function cells(row: Locator): Promise<string[]> {
   return row.getByRole("cell").allInnerTexts();

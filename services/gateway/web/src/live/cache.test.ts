@@ -2,7 +2,7 @@ import { QueryClient } from "@tanstack/react-query";
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { keys } from "../api/keys";
-import type { Event, TrainingJob, Version } from "../api/types";
+import type { Event, Sweep, TrainingJob, Version } from "../api/types";
 import { applyEvent } from "./cache";
 
 let client: QueryClient;
@@ -94,6 +94,26 @@ describe("a training job's event", () => {
     expect(client.getQueryData(keys.job("trainingJobs/j"))).toEqual(job);
     expect(client.getQueryState(keys.jobMetrics("trainingJobs/j"))?.isInvalidated).toBe(true);
     expect(client.getQueryState(keys.jobLogs("trainingJobs/j"))?.isInvalidated).toBe(true);
+  });
+});
+
+describe("a sweep's event", () => {
+  const name = "sweeps/s";
+
+  it("keeps the trials, which it doesn't bring, and has them fetched again", () => {
+    const trials = [{ number: 1, trainingJob: "trainingJobs/j" }];
+    client.setQueryData<Sweep>(keys.sweep(name), { name, state: "RUNNING", endedTrialCount: 0, trials });
+    client.setQueryData<Sweep[]>(keys.sweeps(), []);
+    tell("sweep.progress", { name, state: "RUNNING", endedTrialCount: 1 });
+    expect(client.getQueryData(keys.sweep(name))).toEqual({ name, state: "RUNNING", endedTrialCount: 1, trials });
+    expect(client.getQueryState(keys.sweep(name))?.isInvalidated).toBe(true);
+    expect(client.getQueryData<Sweep[]>(keys.sweeps())?.map((one) => one.endedTrialCount)).toEqual([1]);
+  });
+
+  it("of a trial's job has the sweep fetched again", () => {
+    client.setQueryData<Sweep>(keys.sweep(name), { name, state: "RUNNING" });
+    tell("trainingJob.progress", { name: "trainingJobs/j", state: "RUNNING", sweep: name });
+    expect(client.getQueryState(keys.sweep(name))?.isInvalidated).toBe(true);
   });
 });
 

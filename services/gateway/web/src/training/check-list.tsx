@@ -45,7 +45,7 @@ function Check({ check, overriding }: { check: CheckResult; overriding: Overridi
         <Text size="sm" fw={600}>
           {check.title}
         </Text>
-        {check.overridden === true && <Badge variant="outline" color="gray">overridden</Badge>}
+        {check.overridden === true && <Badge variant="default" miw="max-content">overridden</Badge>}
       </Group>
       <Text size="sm" className="name">
         {printable(check.seen)}
