@@ -62,7 +62,7 @@ function factsOf({ ledger = {}, estimate, resources = {} }: TrainingJob): string
     facts.push(`spot instances saved ${money(spotSaving, currency)}`);
   }
   if (warm > 0) {
-    facts.push(`of which the warm pool ${duration(warm)}, ${money(warmPoolCost, currency)}`);
+    facts.push(`the warm pool was billed ${duration(warm)}, ${money(warmPoolCost, currency)}`);
   }
   if (hourlyPrice > 0) {
     facts.push(`${resources.instanceCount ?? 1} × ${resources.instanceType ?? ""} at ${money(hourlyPrice, currency)} an hour`);
@@ -93,7 +93,7 @@ function Attempts({ list }: { list: Attempt[] }) {
                 <span
                   key={key}
                   title={name}
-                  style={{ "--share": (attempt[key] ?? 0) / longest, "--shade": shade } as CSSProperties}
+                  style={{ "--share": (attempt[key] ?? 0) / (attemptSeconds(attempt) || 1), "--shade": shade } as CSSProperties}
                 />
               ))}
             </div>
