@@ -1,7 +1,7 @@
 import { Alert, Anchor, Button, NativeSelect, Stack, Switch, Text } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { Link, useNavigate } from "react-router";
 
 import { answer, api } from "../api/client";
@@ -178,11 +178,16 @@ function useRested(job: TrainingJob | undefined): TrainingJob | undefined {
 function useCreate() {
   const navigate = useNavigate();
   const client = useQueryClient();
-  // Repeating a request whose answer was lost must not start a second job.
-  const [requestId] = useState(newRequestId);
+  // Repeating a request whose answer was lost must not start a second job; a form that was changed since is another request.
+  const last = useRef({ sent: "", id: "" });
+  const requestId = (body: unknown): string => {
+    const sent = JSON.stringify(body);
+    if (last.current.sent !== sent) last.current = { sent, id: newRequestId() };
+    return last.current.id;
+  };
   return useMutation({
     mutationFn: ({ job, sweep }: { job: TrainingJob; sweep: Parameters<typeof makeSweep>[0] | undefined }) =>
-      sweep === undefined ? makeJob(job, requestId) : makeSweep(sweep, requestId),
+      sweep === undefined ? makeJob(job, requestId(job)) : makeSweep(sweep, requestId(sweep)),
     onSuccess: async ({ name = "" }, { sweep }) => {
       await client.invalidateQueries({ queryKey: sweep === undefined ? keys.jobs() : keys.sweeps() });
       await navigate(`/${sweep === undefined ? "training" : "sweeps"}/${idOf(name)}`);
