@@ -39,6 +39,12 @@ func (c *watchCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Ids of jobs and sweeps are given by the server: one that isn't there never will be.
+	if collection, _, _ := strings.Cut(c.Resource, "/"); collection == "trainingJobs" || collection == "sweeps" {
+		if _, err := api.GetJSON(ctx, "/v1/"+c.Resource); err != nil {
+			return err
+		}
+	}
 	err = api.Watch(ctx, c.Resource, c.Cursor, func(e client.Event) error {
 		if c.JSON {
 			fmt.Println(e.Data)

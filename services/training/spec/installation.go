@@ -14,6 +14,7 @@ var (
 	jobName         = regexp.MustCompile(`^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$`)
 	roleARN         = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::([0-9]{12}):role/?[a-zA-Z_0-9+=,.@/-]+$`)
 	kmsKey          = regexp.MustCompile(`^[a-zA-Z0-9:/_-]*$`)
+	kmsName         = regexp.MustCompile(`^(alias/[A-Za-z0-9/_-]+|mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 	kmsARN          = regexp.MustCompile(`^arn:(aws[a-z-]*):kms:([a-z0-9-]+):[0-9]{12}:(key|alias)/.+$`)
 	subnetID        = regexp.MustCompile(`^subnet-[0-9a-f]{8,17}$`)
 	securityGroupID = regexp.MustCompile(`^sg-[0-9a-f]{8,17}$`)
@@ -62,6 +63,9 @@ func (job *Job) checkKey(field, key string) error {
 		return fail(field, "The KMS key %q must be a key's id, its ARN, or an alias as alias/NAME or ARN, at most %d characters.", shorten(key), maxKey)
 	}
 	if !strings.HasPrefix(key, "arn:") {
+		if !kmsName.MatchString(key) {
+			return fail(field, "The KMS key %q must be a key's id such as 1234abcd-12ab-34cd-56ef-1234567890ab, its ARN, or an alias as alias/NAME or ARN.", shorten(key))
+		}
 		return nil
 	}
 	arn := kmsARN.FindStringSubmatch(key)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	"github.com/trainyard/trainyard/services/internal/store"
 	"github.com/trainyard/trainyard/services/training/internal/artifact"
+	"github.com/trainyard/trainyard/services/training/internal/basedataset"
 	"github.com/trainyard/trainyard/services/training/internal/failure"
 	"github.com/trainyard/trainyard/services/training/internal/job"
 )
@@ -32,10 +34,22 @@ const (
 // errNoArtifact says that a job left no model.
 var errNoArtifact = errors.New("the job left no model")
 
+// failureOf explains SageMaker's reason. SageMaker says of both kinds of file systems the same; the job knows which it has.
+func failureOf(j *job.Job, reason string) *job.Failure {
+	f := failure.Of(reason)
+	on := func(storage basedataset.Storage) bool {
+		return slices.ContainsFunc(j.ResolvedBases, func(b job.ResolvedBase) bool { return b.Storage == string(storage) })
+	}
+	if f.Metadata[failure.MetaCheck] == "efs-security" && on(basedataset.Lustre) && !on(basedataset.EFS) {
+		f.Metadata[failure.MetaCheck] = "lustre-security"
+	}
+	return f
+}
+
 // finish gives a job that SageMaker has ended its last state, and registers its model.
 func (r *Runner) finish(ctx context.Context, j *job.Job, d *sagemaker.DescribeTrainingJobOutput) error {
 	if d.TrainingJobStatus == types.TrainingJobStatusFailed {
-		return r.failWith(ctx, j, failure.Of(aws.ToString(d.FailureReason)))
+		return r.failWith(ctx, j, failureOf(j, aws.ToString(d.FailureReason)))
 	}
 	completed := d.TrainingJobStatus == types.TrainingJobStatusCompleted
 	model, err := r.model(ctx, j, d.ModelArtifacts)
