@@ -112,13 +112,13 @@ func largeOptions() Options {
 func TestShufflingMixesClasses(t *testing.T) {
 	const classes = 100
 	for name, src := range map[string]source.Source{
-		"a zip": sortedArchive(t, classes, 400, 1000), "a tar.gz": sortedTarGzip(t, classes, 400, 1000), "rows": sortedTable(t, classes, 800),
+		"a zip": sortedArchive(t, classes, 400, 1000), "a tar.gz": sortedTarGzip(t, classes, 400, 1000), "rows": sortedTable(t, classes, 3000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts, sz := largeOptions(), large
 			opts.FileName = "rows.csv"
-			if name == "rows" { // So few rows are several tasks only of thick splits, and a window of them should hold some dozens of blocks.
-				opts.Splits, sz.window = Fractions{Train: 0.4, Validation: 0.3, Test: 0.3}, 3<<20
+			if name == "rows" { // So few rows are several tasks only of thick splits, and a window of them should hold several batches.
+				opts.Splits, sz.window = Fractions{Train: 0.4, Validation: 0.3, Test: 0.3}, 3*batchBytes
 			}
 			plan, out, labels := run(t, src, opts, sz, 0)
 			if len(plan.Tasks) < 2 {
@@ -247,7 +247,7 @@ func TestOutputIsFrozen(t *testing.T) {
 	for _, s := range out.Manifest.Shards {
 		fmt.Fprintln(sum, s.Name, s.SHA256)
 	}
-	const want = "3 in 2 tasks: cd50c9030007ac67"
+	const want = "4 in 2 tasks: cd50c9030007ac67"
 	if got := fmt.Sprintf("%s in %d tasks: %.8x", Version, len(plan.Tasks), sum.Sum(nil)); got != want {
 		t.Errorf("version %s, want %s", got, want)
 	}

@@ -182,7 +182,7 @@ func OpenPlan(ctx context.Context, file source.Source) (*Plan, error) {
 
 // taskRecord is a record, or a block of rows, as a worker sees it.
 type taskRecord struct {
-	entry       archive.Entry   // of the first part; Offset is relative to the chunk
+	entry       archive.Entry   // of the first part
 	more        []archive.Entry // of the other parts
 	meta        []byte
 	label       int32
@@ -193,6 +193,9 @@ type taskRecord struct {
 	rows     int32 // 0: no block
 	firstRow int64
 	splits   []byte
+
+	source source.Source // where the record lies
+	data   []byte        // its extent, while it is in memory
 }
 
 // taskChunk is a chunk as a worker sees it.
@@ -200,7 +203,6 @@ type taskChunk struct {
 	off, size int64
 	spilled   bool
 	records   []taskRecord
-	data      []byte // within the window's buffer, while that is held
 }
 
 // readWindow reads a window's section.
@@ -223,7 +225,7 @@ func (p *Plan) readWindow(ctx context.Context, w *PlannedWindow) ([]taskChunk, e
 		}
 		first := len(all)
 		for range n {
-			all = append(all, r.record())
+			all = append(all, r.record(c.off))
 		}
 		c.records = all[first:len(all):len(all)]
 		chunks = append(chunks, c)
@@ -240,11 +242,11 @@ type sectionReader struct {
 	bad bool
 }
 
-func (r *sectionReader) record() (rec taskRecord) {
+func (r *sectionReader) record(chunkOff int64) (rec taskRecord) {
 	parts := r.uvarint()
-	rec.entry = r.entry()
+	rec.entry = r.entry(chunkOff)
 	for i := int64(1); i < parts && !r.bad; i++ {
-		rec.more = append(rec.more, r.entry())
+		rec.more = append(rec.more, r.entry(chunkOff))
 	}
 	if parts > 0 {
 		rec.label, rec.split, rec.annotations = int32(r.uvarint()-1), int8(r.uvarint()), int32(r.uvarint()) //nolint:gosec // written from these types
@@ -259,9 +261,9 @@ func (r *sectionReader) record() (rec taskRecord) {
 	return rec
 }
 
-func (r *sectionReader) entry() archive.Entry {
+func (r *sectionReader) entry(chunkOff int64) archive.Entry {
 	return archive.Entry{
-		Path: r.string(), Offset: r.uvarint(), Extent: r.uvarint(), Packed: r.uvarint(), Size: r.uvarint(),
+		Path: r.string(), Offset: chunkOff + r.uvarint(), Extent: r.uvarint(), Packed: r.uvarint(), Size: r.uvarint(),
 		CRC32:  uint32(r.uvarint()),         //nolint:gosec // written from a uint32
 		Method: archive.Method(r.uvarint()), //nolint:gosec // written from a Method
 	}

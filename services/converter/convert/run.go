@@ -125,7 +125,7 @@ func RunTask(ctx context.Context, t Task) (*TaskResult, error) {
 	return r.run(ctx)
 }
 
-// runner runs a task: one goroutine reads windows, workers encode them in turns.
+// runner runs a task: one goroutine reads windows, one shuffles their records, workers encode them in turns.
 type runner struct {
 	Task
 	planned *PlannedTask
@@ -170,9 +170,6 @@ func (r *runner) run(ctx context.Context) (*TaskResult, error) {
 // encode reads all windows and encodes their records.
 func (r *runner) encode(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	free := make(chan *windowBuffer, 2)
-	free <- &windowBuffer{}
-	free <- &windowBuffer{}
 	turns := newTurns(ctx, len(r.shards))
 	workers := r.Workers
 	if workers <= 0 {
@@ -184,17 +181,16 @@ func (r *runner) encode(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			w := &worker{runner: r, encoder: encoder, turns: turns, free: free}
+			w := &worker{runner: r, encoder: encoder, turns: turns}
 			w.body.unpacker = &w.unpacker
 			// Two shards are hashed in half the time, but a worker without a shard does nothing.
 			w.lanes = make([]lane, min(2, max(1, len(r.shards)/workers)))
 			return w.encode(ctx)
 		})
 	}
-	group.Go(func() error {
-		defer turns.close()
-		return r.readWindows(ctx, free, turns)
-	})
+	windows := make(chan *openWindow)
+	group.Go(func() error { return r.readWindows(ctx, windows) })
+	group.Go(func() error { return r.dealWindows(ctx, windows, turns) })
 	return r.withFiles(group.Wait())
 }
 

@@ -6,20 +6,20 @@ import (
 	"sync"
 )
 
-// turn is what a window holds for one shard.
+// turn is what a batch holds for one shard.
 type turn struct {
-	window *windowBuffer
-	shard  int
+	batch *batch
+	shard int
 }
 
-// turns shares the windows of a task out to its workers. Whichever worker is free takes a turn, so that none is idle while another
-// has much to do; but the turns of a shard follow each other in the order of the windows, so that its bytes don't depend on who takes them.
+// turns shares the batches of a task out to its workers. Whichever worker is free takes a turn, so that none is idle while another
+// has much to do; but the turns of a shard follow each other in the order of the batches, so that its bytes don't depend on who takes them.
 type turns struct {
 	mu      sync.Mutex
 	changed *sync.Cond
-	windows []*windowBuffer // that aren't through, the oldest first
-	busy    []bool          // by shard: somebody has its turn
-	closed  bool            // no more windows will come
+	batches []*batch // that aren't through, the oldest first
+	busy    []bool   // by shard: somebody has its turn
+	closed  bool     // no more batches will come
 }
 
 func newTurns(ctx context.Context, shards int) *turns {
@@ -33,8 +33,8 @@ func newTurns(ctx context.Context, shards int) *turns {
 	return t
 }
 
-// add offers the turns of a window and tells whether it has any.
-func (t *turns) add(b *windowBuffer) bool {
+// add offers the turns of a batch and tells whether it has any.
+func (t *turns) add(b *batch) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b.turns = b.turns[:0]
@@ -47,7 +47,7 @@ func (t *turns) add(b *windowBuffer) bool {
 	if b.open == 0 {
 		return false
 	}
-	t.windows = append(t.windows, b)
+	t.batches = append(t.batches, b)
 	t.changed.Broadcast()
 	return true
 }
@@ -66,7 +66,7 @@ func (t *turns) take(ctx context.Context, wait bool) (turn, bool) {
 	defer t.mu.Unlock()
 	for ctx.Err() == nil {
 		left := false
-		for _, b := range t.windows {
+		for _, b := range t.batches {
 			for i, shard := range b.turns {
 				if !t.busy[shard] {
 					t.busy[shard] = true
@@ -84,16 +84,16 @@ func (t *turns) take(ctx context.Context, wait bool) (turn, bool) {
 	return turn{}, false
 }
 
-// done gives a turn back and tells whether its window is through.
+// done gives a turn back and tells whether its batch is through.
 func (t *turns) done(of turn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.busy[of.shard] = false
 	t.changed.Broadcast()
-	of.window.open--
-	if of.window.open > 0 {
+	of.batch.open--
+	if of.batch.open > 0 {
 		return false
 	}
-	t.windows = slices.DeleteFunc(t.windows, func(b *windowBuffer) bool { return b == of.window })
+	t.batches = slices.DeleteFunc(t.batches, func(b *batch) bool { return b == of.batch })
 	return true
 }

@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// TestTurnsKeepTheOrderOfWindows has several workers take the turns of many windows, two of which are out at a time.
-func TestTurnsKeepTheOrderOfWindows(t *testing.T) {
-	const shards, windows = 5, 200
+// TestTurnsKeepTheOrderOfBatches has several workers take the turns of many batches, two of which are out at a time.
+func TestTurnsKeepTheOrderOfBatches(t *testing.T) {
+	const shards, batches = 5, 200
 	turns := newTurns(t.Context(), shards)
-	free := make(chan *windowBuffer, 2)
-	free <- &windowBuffer{}
-	free <- &windowBuffer{}
+	free := make(chan *batch, 2)
+	free <- &batch{}
+	free <- &batch{}
 	var seen [shards][]int // what each shard was given; its turns are one after the other, so nothing guards it
 	var workers sync.WaitGroup
 	for range 3 {
@@ -23,33 +23,33 @@ func TestTurnsKeepTheOrderOfWindows(t *testing.T) {
 				if !ok {
 					return
 				}
-				seen[turn.shard] = append(seen[turn.shard], int(turn.window.gaps))
+				seen[turn.shard] = append(seen[turn.shard], int(turn.batch.gaps))
 				if turns.done(turn) {
-					free <- turn.window
+					free <- turn.batch
 				}
 			}
 		})
 	}
 	var want [shards][]int
-	for w := range windows {
+	for w := range batches {
 		b := <-free
-		b.gaps = int64(w) // stands for what the window holds
+		b.gaps = int64(w) // stands for what the batch holds
 		b.records = make([][]int32, shards)
 		for s := range shards {
-			if (w+s)%3 > 0 { // not every window has something for every shard
+			if (w+s)%3 > 0 { // not every batch has something for every shard
 				b.records[s] = []int32{0}
 				want[s] = append(want[s], w)
 			}
 		}
 		if !turns.add(b) {
-			t.Fatal("the window has no turns")
+			t.Fatal("the batch has no turns")
 		}
 	}
 	turns.close()
 	workers.Wait()
 	for s := range shards {
 		if !slices.Equal(seen[s], want[s]) {
-			t.Errorf("shard %d got the windows %v, want %v", s, seen[s], want[s])
+			t.Errorf("shard %d got the batches %v, want %v", s, seen[s], want[s])
 		}
 	}
 }

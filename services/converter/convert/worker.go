@@ -20,13 +20,12 @@ type worker struct {
 	encoder  dataset.Encoder
 	unpacker archive.Unpacker
 	turns    *turns
-	free     chan *windowBuffer
 	lanes    []lane // one or two
 	extent   []byte // of the record at hand, if it isn't in the window
+	ahead    int    // see batch.touch
 	body     body   // of the record at hand
 
 	made, read int64 // examples and bytes that progress doesn't know of yet
-	ahead      int   // see windowBuffer.touch
 }
 
 // lane is a turn that a worker has taken.
@@ -137,7 +136,7 @@ func (w *worker) encode(ctx context.Context) error {
 				if l.turn, l.taken = w.turns.take(ctx, !taken && i == len(w.lanes)-1); !l.taken {
 					continue
 				}
-				l.records = l.window.records[l.shard]
+				l.records = l.batch.records[l.shard]
 			}
 			taken = true
 			if err := w.fill(ctx, l); err != nil {
@@ -155,23 +154,22 @@ func (w *worker) encode(ctx context.Context) error {
 
 // fill encodes records until a lane's buffer is full.
 func (w *worker) fill(ctx context.Context, l *lane) error {
-	b := l.window
+	b := l.batch
 	for n := 0; len(l.records) > 0 && len(l.buf) < flushBytes; n++ {
 		if n%rowsAhead == 0 {
 			w.ahead += b.touch(l.records[:min(rowsAhead, len(l.records))])
 		}
 		ref := &b.refs[l.records[0]]
 		l.records = l.records[1:]
-		c := &b.chunks[ref.chunk]
-		rec := &c.records[ref.record]
+		rec := b.planned[ref.planned]
 		item := dataset.Item{Path: rec.entry.Path, Label: int(rec.label), Meta: rec.meta}
 		w.body.record, w.body.row, w.body.given = rec, nil, 0
 		if rec.rows > 0 {
-			w.body.row = c.data[ref.start:ref.end:ref.end]
+			w.body.row = rec.data[ref.start:ref.end:ref.end]
 			item.Index, item.Row = int(ref.row), rec.firstRow+int64(ref.row)
 		} else {
 			var err error
-			if w.body.extent, err = w.extentOf(ctx, c, rec); err != nil {
+			if w.body.extent, err = w.extentOf(ctx, rec); err != nil {
 				return err
 			}
 		}
@@ -248,16 +246,16 @@ func (w *worker) leaveOut(s *shard, item dataset.Item, rec *taskRecord, left *re
 }
 
 // extentOf returns the bytes of a record's files: a part of the window, or read now if the source is near and the window wasn't.
-func (w *worker) extentOf(ctx context.Context, c *taskChunk, rec *taskRecord) ([]byte, error) {
-	size := rec.extent()
-	if c.data != nil {
-		return c.data[rec.entry.Offset : rec.entry.Offset+size], nil
+func (w *worker) extentOf(ctx context.Context, rec *taskRecord) ([]byte, error) {
+	if rec.data != nil {
+		return rec.data, nil
 	}
+	size := rec.extent()
 	if int64(cap(w.extent)) < size || cap(w.extent) > keepBytes && size < keepBytes {
 		w.extent = make([]byte, max(size, flushBytes))
 	}
 	w.extent = w.extent[:size]
-	return w.extent, w.Source.ReadAt(ctx, w.extent, c.off+rec.entry.Offset)
+	return w.extent, rec.source.ReadAt(ctx, w.extent, rec.entry.Offset)
 }
 
 // flush hashes and writes what the lanes hold, and gives back the turns that are done.
@@ -288,8 +286,8 @@ func (w *worker) flush() error {
 		if l.taken && len(l.records) == 0 {
 			l.taken = false
 			if w.turns.done(l.turn) {
-				w.bytes.Add(l.window.gaps)
-				w.free <- l.window // never blocks: there are two
+				w.bytes.Add(l.batch.gaps)
+				l.batch.release()
 			}
 		}
 	}
