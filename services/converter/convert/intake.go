@@ -172,11 +172,7 @@ func (p *planner) addBlock(entry int32, b dataset.Block) {
 }
 
 // Transcode implements dataset.Listener.
-func (p *planner) Transcode(ctx context.Context, file int, key string, split dataset.Split, observe func([]byte) int32) error {
-	r, ok := p.reader.(dataset.Transcoder)
-	if !ok {
-		return fmt.Errorf("the format %s has no Transcode", p.reader.Format().Name)
-	}
+func (p *planner) Transcode(ctx context.Context, file int, key string, split dataset.Split, transcode dataset.Transcode) error {
 	data, err := p.Open(ctx, file)
 	if err != nil {
 		return err
@@ -184,28 +180,12 @@ func (p *planner) Transcode(ctx context.Context, file int, key string, split dat
 	p.settle(file, used)
 	entry := p.filed[file]
 	b := dataset.Block{File: file, Key: key, Split: split, FirstRow: 1}
-	err = p.spill.transcode(ctx, r, p.At(file), p.files.place[entry], data, func(row []byte, size int64) {
-		if observe != nil {
-			b.Labels = append(b.Labels, observe(row))
-		}
-		b.Rows++
-		if b.Size += size; b.Size >= dataset.BlockBytes {
-			p.transcoded(entry, &b)
-		}
+	return p.spill.transcode(ctx, transcode, p.At(file), p.files.place[entry], data, func(rows dataset.Rows, off, size int64) {
+		b.Offset, b.Size, b.Rows, b.Labels = off, size, len(rows.Ends), rows.Labels
+		p.addBlock(entry, b)
+		p.files.transcoded(entry)
+		b.FirstRow += int64(b.Rows)
 	})
-	if b.Rows > 0 {
-		p.transcoded(entry, &b)
-	}
-	return err
-}
-
-// transcoded adds a block of transcoded rows; b.Offset is in the spill.
-func (p *planner) transcoded(entry int32, b *dataset.Block) {
-	b.Offset = p.spill.size - b.Size
-	p.addBlock(entry, *b)
-	p.files.transcoded(entry)
-	b.FirstRow += int64(b.Rows)
-	b.Rows, b.Size, b.Labels = 0, 0, b.Labels[:0]
 }
 
 // Use implements dataset.Listener.

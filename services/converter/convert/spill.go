@@ -105,45 +105,61 @@ func (s *spiller) unpack(ctx context.Context, src source.Source, e archive.Entry
 	return start, scratch.Wrap(s.w.Flush())
 }
 
-// transcode appends a file's rows and calls written with each and the bytes that it took.
-func (s *spiller) transcode(ctx context.Context, t dataset.Transcoder, file dataset.File, at place, data io.ReaderAt, written func(row []byte, size int64)) error {
+// transcode appends a file's rows, block by block, and calls written with the rows of each and where it lies. A block is the rows one behind
+// another, the length of each as a uint32, and their number likewise, little-endian: so a task knows where all rows are without having read them.
+func (s *spiller) transcode(ctx context.Context, run dataset.Transcode, file dataset.File, at place, data io.ReaderAt, written func(rows dataset.Rows, off, size int64)) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
 	s.steps = append(s.steps, spillStep{Entry: archive.Entry{Path: file.Path, Size: file.Size}, Transcode: true, Offset: at.off, Spilled: at.spilled})
-	var head [binary.MaxVarintLen64]byte
-	err := t.Transcode(ctx, file, data, func(row []byte) error {
+	return run(ctx, file, data, func(rows dataset.Rows) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(row) > dataset.MaxRowBytes {
-			return reject.New(reject.TooLarge, "A row of %q has %d bytes; the limit is %d.", file.Path, len(row), dataset.MaxRowBytes)
+		block, start := rows.Data, 0
+		for _, end := range rows.Ends {
+			if end-start > dataset.MaxRowBytes {
+				return reject.New(reject.TooLarge, "A row of %q has %d bytes; the limit is %d.", file.Path, end-start, dataset.MaxRowBytes)
+			}
+			block = binary.LittleEndian.AppendUint32(block, uint32(end-start)) //nolint:gosec // checked above
+			start = end
 		}
-		n := binary.PutUvarint(head[:], uint64(len(row)))
-		if err := s.grow(int64(n + len(row))); err != nil {
+		block = binary.LittleEndian.AppendUint32(block, uint32(len(rows.Ends))) //nolint:gosec // no more than bytes
+		off := s.size
+		if err := s.grow(int64(len(block))); err != nil {
 			return err
 		}
-		s.w.Write(head[:n]) //nolint:errcheck,gosec // the next Write returns it as well
-		if _, err := s.w.Write(row); err != nil {
+		if _, err := s.file.Write(block); err != nil { // s.w has been flushed
 			return scratch.Wrap(err)
 		}
 		if written != nil {
-			written(row, int64(n+len(row)))
+			written(rows, off, int64(len(block)))
 		}
 		return nil
 	})
-	return errors.Join(err, scratch.Wrap(s.w.Flush()))
 }
 
 // transcodedRows cuts a block of rows that transcode wrote.
 func transcodedRows(data []byte, row func(start, end int)) {
-	for at := 0; at < len(data); {
-		length, n := binary.Uvarint(data[at:])
-		if n <= 0 || length > uint64(len(data)-at-n) { //nolint:gosec // not negative
+	const lengthBytes = 4
+	rest := len(data) - lengthBytes
+	if rest < 0 {
+		return
+	}
+	count := int(binary.LittleEndian.Uint32(data[rest:]))
+	if count > rest/lengthBytes {
+		return
+	}
+	lengths := data[rest-count*lengthBytes : rest]
+	rest -= len(lengths)
+	start := 0
+	for at := 0; at < len(lengths); at += lengthBytes {
+		end := start + int(binary.LittleEndian.Uint32(lengths[at:]))
+		if end > rest {
 			return
 		}
-		row(at+n, at+n+int(length)) //nolint:gosec // bounded by the block
-		at += n + int(length)       //nolint:gosec // as above
+		row(start, end)
+		start = end
 	}
 }
 
@@ -223,7 +239,7 @@ func (s *spiller) replay(ctx context.Context, p *Plan, src source.Source) error 
 		}
 		file := dataset.File{Path: step.Entry.Path, Size: step.Entry.Size}
 		at := place{off: step.Offset, spilled: step.Spilled}
-		if err := s.transcode(ctx, t, file, at, io.NewSectionReader(data, step.Offset, file.Size), nil); err != nil {
+		if err := s.transcode(ctx, t.Transcode, file, at, io.NewSectionReader(data, step.Offset, file.Size), nil); err != nil {
 			return err
 		}
 	}

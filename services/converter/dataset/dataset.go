@@ -164,9 +164,9 @@ type Index struct {
 type Listener interface {
 	Record(Record)
 	Block(Block)
-	// Transcode has the engine run the Reader's Transcode over a file and keep its rows. observe is
-	// called with each row and returns its label as in Block.Labels; it may be nil. key and split are as in Block.
-	Transcode(ctx context.Context, file int, key string, split Split, observe func(row []byte) int32) error
+	// Transcode has the engine run transcode over a file and keep its rows. transcode gives the rows that the Reader's Transcode gives, and may
+	// learn from them meanwhile. key and split are as in Block.
+	Transcode(ctx context.Context, file int, key string, split Split, transcode Transcode) error
 	// Use notes that a file was read for what it says of others.
 	Use(file int)
 	// LeaveOut notes that a file is no record, and why.
@@ -229,9 +229,18 @@ type RowReader interface {
 // disk for the time of the conversion; every machine that takes part makes the same.
 type Transcoder interface {
 	Reader
-	// Transcode calls row with each row of the file, in order, in a form of the format's own. The same file gives the same rows.
-	// row keeps nothing of its argument.
-	Transcode(ctx context.Context, file File, data io.ReaderAt, row func([]byte) error) error
+	// Transcode is a Transcode. The same file gives the same rows.
+	Transcode(ctx context.Context, file File, data io.ReaderAt, rows func(Rows) error) error
+}
+
+// Transcode calls rows with all rows of a file, in order, about BlockBytes at a time. rows keeps nothing of its argument.
+type Transcode func(ctx context.Context, file File, data io.ReaderAt, rows func(Rows) error) error
+
+// Rows are rows that follow each other, in a form of their format's own.
+type Rows struct {
+	Data   []byte  // one row behind another; rows may write behind it as far as its capacity goes
+	Ends   []int   // where each ends
+	Labels []int32 // as in Block.Labels
 }
 
 // Encoder turns records into examples. It is used by one goroutine at a time.

@@ -39,7 +39,7 @@ type nobody struct{}
 
 func (nobody) Record(dataset.Record) {}
 func (nobody) Block(dataset.Block)   {}
-func (nobody) Transcode(context.Context, int, string, dataset.Split, func([]byte) int32) error {
+func (nobody) Transcode(context.Context, int, string, dataset.Split, dataset.Transcode) error {
 	return nil
 }
 func (nobody) Use(int)                                              {}

@@ -136,17 +136,20 @@ func (c *collector) Block(b dataset.Block) {
 	c.blocks = append(c.blocks, b)
 }
 
-func (c *collector) Transcode(ctx context.Context, file int, key string, split dataset.Split, observe func([]byte) int32) error {
+func (c *collector) Transcode(ctx context.Context, file int, key string, split dataset.Split, transcode dataset.Transcode) error {
 	c.settle(file, "used")
 	f := c.files[file]
 	row := int64(0)
-	return c.reader.(dataset.Transcoder).Transcode(ctx, dataset.File{Path: f.Path, Size: int64(len(f.Data))}, bytes.NewReader(f.Data), func(b []byte) error {
-		b = slices.Clone(b)
-		if observe != nil {
-			observe(b)
+	return transcode(ctx, dataset.File{Path: f.Path, Size: int64(len(f.Data))}, bytes.NewReader(f.Data), func(rows dataset.Rows) error {
+		if rows.Labels != nil && len(rows.Labels) != len(rows.Ends) {
+			c.t.Errorf("%s: %d labels of %d rows", f.Path, len(rows.Labels), len(rows.Ends))
 		}
-		row++
-		c.row(file, key, split, row, int(row-1), nil, b)
+		start := 0
+		for _, end := range rows.Ends {
+			row++
+			c.row(file, key, split, row, int(row-1), nil, slices.Clone(rows.Data[start:end]))
+			start = end
+		}
 		return nil
 	})
 }

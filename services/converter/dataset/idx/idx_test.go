@@ -125,7 +125,7 @@ func (m *memory) Open(_ context.Context, i int) (io.ReaderAt, error) {
 }
 func (m *memory) Record(dataset.Record) {}
 func (m *memory) Block(b dataset.Block) { m.blocks = append(m.blocks, b) }
-func (m *memory) Transcode(context.Context, int, string, dataset.Split, func([]byte) int32) error {
+func (m *memory) Transcode(context.Context, int, string, dataset.Split, dataset.Transcode) error {
 	return errors.New("nothing to transcode")
 }
 func (m *memory) Use(int)                                              {}

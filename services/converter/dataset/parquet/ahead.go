@@ -3,27 +3,21 @@ package parquet
 import (
 	"context"
 	"io"
+
+	"github.com/trainyard/trainyard/services/converter/dataset"
 )
 
-// each calls row with the batch's rows. An error of row comes back as it is.
-func (b *batch) each(row func([]byte) error) error {
-	start := 0
-	for _, end := range b.ends {
-		if err := row(b.data[start:end]); err != nil {
-			return err
-		}
-		start = end
-	}
-	return nil
-}
+// batchesAhead is how many batches are put together before they are asked for: enough that none of the goroutines waits for another now and then.
+const batchesAhead = 4
 
-// ahead calls row with all rows, as all does, and decodes the next ones meanwhile: one goroutine decodes pages, one puts rows together. There are two batches, one on either side.
-func (r *rowReader) ahead(ctx context.Context, row func([]byte) error) error {
+// ahead calls rows with all rows, as all does, and decodes the next ones meanwhile: one goroutine decodes pages, one puts rows together.
+func (r *rowReader) ahead(ctx context.Context, rows func(dataset.Rows) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	free, full := make(chan *batch, 2), make(chan *batch)
-	free <- &batch{}
-	free <- &batch{}
+	free, full := make(chan *batch, batchesAhead), make(chan *batch, batchesAhead)
+	for range batchesAhead {
+		free <- &batch{}
+	}
 	decoded := make(chan error, 1)
 	r.decoder = &decoder{requests: make(chan *chunkReader, len(r.columns)), done: make(chan struct{})}
 	go r.decoder.run(ctx)
@@ -35,11 +29,11 @@ func (r *rowReader) ahead(ctx context.Context, row func([]byte) error) error {
 	var failed error
 	for b := range full {
 		if failed == nil {
-			if failed = b.each(row); failed != nil {
+			if failed = rows(b.Rows); failed != nil {
 				stop()
 			}
 		}
-		free <- b // never blocks: there are two
+		free <- b // never blocks: there are no more
 	}
 	<-r.decoder.done
 	if err := <-decoded; failed == nil {

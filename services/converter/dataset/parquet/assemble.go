@@ -12,30 +12,38 @@ import (
 
 // Rows are put together column by column, a batch at a time, so that what a column is has to be asked once a batch and not once a value.
 const (
-	batchBytes = 256 << 10 // that are handed over at once, about
-	batchRows  = 1024
-	batchCells = 1 << 18 // rows × columns, so that what is noted of them stays small
+	batchBytes = dataset.BlockBytes // that are handed over at once, about
+	batchRows  = 1024               // that are put together at once
+	batchCells = 1 << 18            // rows × columns, so that what is noted of them stays small
 )
 
 // batch is a run of rows.
-type batch struct {
-	data []byte
-	ends []int
-}
+type batch struct{ dataset.Rows }
 
 func (b *batch) reset() {
-	if cap(b.data) > max(2*batchBytes, 4*len(b.data)) { // of a row that was long, unless the last one was as well
-		b.data = nil
+	if cap(b.Data) > max(4*batchBytes, 4*len(b.Data)) { // of a row that was long, unless the last one was as well
+		b.Data = nil
 	}
-	b.data, b.ends = b.data[:0], b.ends[:0]
+	b.Data, b.Ends, b.Labels = b.Data[:0], b.Ends[:0], b.Labels[:0]
 }
 
 // span is where a value begins and ends.
 type span struct{ start, end uint32 }
 
-// fill puts the next rows into b, or returns io.EOF.
+// fill puts the next rows into b, or returns io.EOF. An error comes behind the rows before it.
 func (r *rowReader) fill(ctx context.Context, b *batch) error {
 	b.reset()
+	for len(b.Data) < batchBytes && r.failed == nil {
+		r.failed = r.more(ctx, b)
+	}
+	if len(b.Ends) > 0 {
+		return nil
+	}
+	return r.failed
+}
+
+// more appends rows to b, all of one row group.
+func (r *rowReader) more(ctx context.Context, b *batch) error {
 	for r.left == 0 {
 		if r.group >= 0 {
 			for _, c := range r.columns {
@@ -140,7 +148,7 @@ func (r *rowReader) listed(ctx context.Context, n int) (int, error) {
 	return min(n, l.rows-l.used), nil
 }
 
-// assemble puts rows together of which all columns have n at hand, and returns how many it took.
+// assemble appends rows to b of which all columns have n at hand, and returns how many it took.
 func (r *rowReader) assemble(b *batch, n int) (int, error) {
 	r.sizes = sized(r.sizes, n)
 	for i := range r.sizes {
@@ -154,7 +162,7 @@ func (r *rowReader) assemble(b *batch, n int) (int, error) {
 	if r.lists.columns > 0 {
 		r.lists.measure(r.sizes)
 	}
-	total := 0
+	begin, end := len(b.Data), len(b.Data)
 	for i, size := range r.sizes {
 		if size > dataset.MaxRowBytes {
 			if i == 0 {
@@ -163,40 +171,48 @@ func (r *rowReader) assemble(b *batch, n int) (int, error) {
 			n = i
 			break
 		}
-		if total += size; total >= batchBytes {
+		if end += size; end >= batchBytes {
 			n = i + 1
 			break
 		}
 	}
-	b.data, b.ends = sized(b.data, total), sized(b.ends, n)
+	if cap(b.Data) < end {
+		b.Data = append(make([]byte, 0, max(2*batchBytes, end+end/8)), b.Data...) // with room for what the engine writes behind them
+	}
 	r.starts, r.at = sized(r.starts, n), sized(r.at, n)
-	end := 0
+	end = begin
 	for i, size := range r.sizes[:n] {
 		r.starts[i], r.at[i] = end, end+r.layout.head
 		end += size
-		b.ends[i] = end
+		b.Ends = append(b.Ends, end)
 	}
-	b.data = b.data[:end]
+	b.Data = b.Data[:end]
 	for _, start := range r.starts {
-		clear(b.data[start : start+1+(len(r.columns)+7)/8])
+		clear(b.Data[start : start+1+(len(r.columns)+7)/8])
 	}
+	labels := r.observer.begin(b, n)
 	list := 0
 	for i, c := range r.columns {
 		switch {
 		case r.layout.form[i] != formLong:
-			r.numbers(b.data, i)
+			r.numbers(b.Data, i)
+			r.observer.numbers(i, b.Data, r.starts, labels)
 		case c.column.Lists > 0:
 			for row := range n {
 				s := r.lists.at(row, list)
-				r.at[row] += copy(b.data[r.at[row]:], r.lists.data[s.start:s.end])
+				value := r.lists.data[s.start:s.end]
+				r.at[row] += copy(b.Data[r.at[row]:], value)
+				r.observer.list(i, value)
 			}
 			list++
 		default:
-			r.bytes(b.data, i)
+			r.observer.values(i, c, n, labels)
+			r.bytes(b.Data, i)
 		}
 	}
+	r.observer.absences(b.Data, r.starts)
 	r.lists.used += n
-	return n, r.count(int64(end - n*r.layout.head + n*len(r.columns)))
+	return n, r.count(int64(end - begin - n*r.layout.head + n*len(r.columns)))
 }
 
 // measure adds what the lists take to the rows' sizes.
@@ -214,8 +230,10 @@ func (l *lists) measure(sizes []int) {
 
 // leaveOut puts a row into b that says that it is too long.
 func (r *rowReader) leaveOut(b *batch, size int) error {
-	b.data = binary.AppendUvarint(append(b.data, statusLarge), uint64(size)) //nolint:gosec // never negative
-	b.ends = append(b.ends, len(b.data))
+	begin := len(b.Data)
+	b.Data = binary.AppendUvarint(append(b.Data, statusLarge), uint64(size)) //nolint:gosec // never negative
+	b.Ends = append(b.Ends, len(b.Data))
+	r.observer.leaveOut(b)
 	for _, c := range r.columns {
 		if c.column.Lists > 0 {
 			continue
@@ -226,7 +244,7 @@ func (r *rowReader) leaveOut(b *batch, size int) error {
 		c.i++
 	}
 	r.lists.used++
-	return r.count(int64(len(b.data)))
+	return r.count(int64(len(b.Data) - begin))
 }
 
 // count bounds the bytes of all rows. A number that is missing counts as one byte, for a table may be large and nearly empty.

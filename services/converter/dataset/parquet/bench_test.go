@@ -87,8 +87,8 @@ func BenchmarkTranscode(b *testing.B) {
 	data := tableFile(b)
 	for b.Loop() {
 		n := 0
-		err := Reader{}.Transcode(b.Context(), dataset.File{Path: "x", Size: int64(len(data))}, bytes.NewReader(data), func([]byte) error {
-			n++
+		err := Reader{}.Transcode(b.Context(), dataset.File{Path: "x", Size: int64(len(data))}, bytes.NewReader(data), func(rows dataset.Rows) error {
+			n += len(rows.Ends)
 			return nil
 		})
 		if err != nil || n != benchRows {
@@ -106,7 +106,7 @@ type rowBody struct {
 func (r *rowBody) Bytes() ([]byte, error) { return r.row, nil }
 
 // neutral are the rows of a file, and what was seen of them.
-func neutral(b *testing.B, data []byte) (rows [][]byte, columns []column) {
+func neutral(b *testing.B, data []byte) (all [][]byte, o *observer) {
 	b.Helper()
 	f, err := open("x", bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -116,42 +116,29 @@ func neutral(b *testing.B, data []byte) (rows [][]byte, columns []column) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	var columns []column
 	for _, p := range planned {
 		columns = append(columns, p.column)
 	}
-	err = f.rows(planned).all(b.Context(), func(row []byte) error {
-		rows = append(rows, slices.Clone(row))
+	if o, err = newObserver(columns, dataset.Options{}); err != nil {
+		b.Fatal(err)
+	}
+	err = o.transcode(b.Context(), dataset.File{Path: "x", Size: int64(len(data))}, bytes.NewReader(data), func(rows dataset.Rows) error {
+		start := 0
+		for _, end := range rows.Ends {
+			all = append(all, slices.Clone(rows.Data[start:end]))
+			start = end
+		}
 		return nil
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	return rows, columns
-}
-
-func BenchmarkObserve(b *testing.B) {
-	rows, columns := neutral(b, tableFile(b))
-	for b.Loop() {
-		o, err := newObserver(columns, dataset.Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, row := range rows {
-			o.observe(row)
-		}
-	}
-	perSecond(b)
+	return all, o
 }
 
 func BenchmarkEncode(b *testing.B) {
-	rows, columns := neutral(b, tableFile(b))
-	o, err := newObserver(columns, dataset.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, row := range rows {
-		o.observe(row)
-	}
+	rows, o := neutral(b, tableFile(b))
 	index, err := o.index()
 	if err != nil {
 		b.Fatal(err)

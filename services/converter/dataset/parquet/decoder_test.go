@@ -11,11 +11,12 @@ import (
 
 	parquetgo "github.com/parquet-go/parquet-go"
 
+	"github.com/trainyard/trainyard/services/converter/dataset"
 	"github.com/trainyard/trainyard/services/converter/reject"
 )
 
 // summary tells of a file's rows how many there are, what they are, and why they end.
-func summary(t *testing.T, data []byte, seed maphash.Seed, each func(*rowReader, func([]byte) error) error) string {
+func summary(t *testing.T, data []byte, seed maphash.Seed, each func(*rowReader, func(dataset.Rows) error) error) string {
 	t.Helper()
 	f, err := open("x", bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -28,10 +29,10 @@ func summary(t *testing.T, data []byte, seed maphash.Seed, each func(*rowReader,
 	var sum maphash.Hash
 	sum.SetSeed(seed)
 	n := 0
-	err = each(f.rows(columns), func(row []byte) error {
-		n++
-		fmt.Fprintf(&sum, "%d:", len(row))
-		sum.Write(row) //nolint:errcheck // never fails
+	err = each(f.rows(columns), func(rows dataset.Rows) error {
+		n += len(rows.Ends)
+		fmt.Fprintf(&sum, "%d:", rows.Ends)
+		sum.Write(rows.Data) //nolint:errcheck // never fails
 		return nil
 	})
 	if err != nil && !errors.As(err, new(*reject.Error)) {
@@ -85,8 +86,8 @@ func TestPagesDecodedAheadGiveTheSameRows(t *testing.T) {
 				data = bytes.Clone(data)
 				data[r.IntN(len(data))] = byte(r.IntN(256))
 			}
-			want := summary(t, data, seed, func(r *rowReader, row func([]byte) error) error { return r.all(t.Context(), row) })
-			got := summary(t, data, seed, func(r *rowReader, row func([]byte) error) error { return r.ahead(t.Context(), row) })
+			want := summary(t, data, seed, func(r *rowReader, rows func(dataset.Rows) error) error { return r.all(t.Context(), rows) })
+			got := summary(t, data, seed, func(r *rowReader, rows func(dataset.Rows) error) error { return r.ahead(t.Context(), rows) })
 			if got != want {
 				t.Fatalf("file %d, round %d: got %s, want %s", i, round, got, want)
 			}

@@ -84,9 +84,12 @@ func read(t testing.TB, data []byte, most int64) (n int, rejected *reject.Error)
 			if o, err = newObserver(plain, dataset.Options{}); err == nil {
 				rows := f.rows(columns)
 				rows.most = min(rows.most, most)
-				err = rows.all(t.Context(), func(row []byte) error {
-					n++
-					o.observe(row)
+				rows.observer = o
+				err = rows.all(t.Context(), func(rows dataset.Rows) error {
+					n += len(rows.Ends)
+					if len(rows.Labels) != len(rows.Ends) {
+						t.Fatalf("%d labels of %d rows", len(rows.Labels), len(rows.Ends))
+					}
 					return nil
 				})
 			}
@@ -278,8 +281,12 @@ func TestRowThatIsTooLongIsLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	var status []byte
-	err := Reader{}.Transcode(t.Context(), dataset.File{Path: "x", Size: int64(b.Len())}, bytes.NewReader(b.Bytes()), func(row []byte) error {
-		status = append(status, row[0])
+	err := Reader{}.Transcode(t.Context(), dataset.File{Path: "x", Size: int64(b.Len())}, bytes.NewReader(b.Bytes()), func(rows dataset.Rows) error {
+		start := 0
+		for _, end := range rows.Ends {
+			status = append(status, rows.Data[start])
+			start = end
+		}
 		return nil
 	})
 	if err != nil || !bytes.Equal(status, []byte{statusRow, statusLarge, statusLarge, statusRow}) {

@@ -122,7 +122,7 @@ func (r Reader) Index(ctx context.Context, files dataset.Files, opts dataset.Opt
 		return dataset.Index{}, err
 	}
 	for _, s := range sources {
-		if err := found.Transcode(ctx, s.index, s.key, s.split, o.observe); err != nil {
+		if err := found.Transcode(ctx, s.index, s.key, s.split, o.transcode); err != nil {
 			return dataset.Index{}, err
 		}
 	}

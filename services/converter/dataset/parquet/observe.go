@@ -1,8 +1,10 @@
 package parquet
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +45,7 @@ type observer struct {
 	label   int
 	chosen  bool // the label was chosen by the user or by Hugging Face's metadata
 	walk    walker
-	watched []int  // the columns of which more is to be seen than what is missing, and those that lie before these in a row
+	uuid    []byte
 	absent  []byte // a bit for each column in no list: whether a row had no value in it
 	rows    int64
 	bytes   int64
@@ -93,11 +95,6 @@ func newObserver(columns []column, opts dataset.Options) (*observer, error) {
 		}
 	}
 	o.absent = make([]byte, (len(columns)+7)/8)
-	for i := range columns {
-		if o.walk.layout.form[i] == formLong || i == o.label {
-			o.watched = append(o.watched, i)
-		}
-	}
 	return o, nil
 }
 
@@ -138,44 +135,144 @@ func canLabel(c *column) bool {
 	return c.Lists == 0 && c.About == "" && (c.Kind == kindText || c.Kind == kindInt || c.Kind == kindBool)
 }
 
-// observe learns from a row and returns a number that stands for its label.
-func (o *observer) observe(row []byte) int32 {
-	label := int32(-1)
-	if !o.walk.start(row) {
-		return label
+// transcode is a dataset.Transcode that learns from the rows.
+func (o *observer) transcode(ctx context.Context, in dataset.File, data io.ReaderAt, rows func(dataset.Rows) error) error {
+	return transcode(ctx, in, data, o, rows)
+}
+
+// begin notes the last n rows of a batch, which are being put together. It returns where their labels belong: numbers that stand for them, -1 where there is
+// none. The columns follow, in order, each once.
+func (o *observer) begin(b *batch, n int) []int32 {
+	if o == nil {
+		return nil
 	}
-	o.rows++
-	o.bytes += int64(len(row))
-	for i := range o.absent {
-		o.absent[i] |= row[1+i]
+	o.rows += int64(n)
+	from := len(b.Ends) - n
+	start := 0
+	if from > 0 {
+		start = b.Ends[from-1]
 	}
-	for _, i := range o.watched {
-		c, s := &o.columns[i], &o.seen[i]
-		if !o.walk.next(c, i) {
-			return -1 // can't be: these are our own rows
+	o.bytes += int64(b.Ends[len(b.Ends)-1] - start)
+	for range n {
+		b.Labels = append(b.Labels, -1)
+	}
+	return b.Labels[from:]
+}
+
+// leaveOut notes that the last row of a batch was too long.
+func (o *observer) leaveOut(b *batch) {
+	if o != nil {
+		b.Labels = append(b.Labels, -1)
+	}
+}
+
+// absences notes in which columns the rows have no value.
+func (o *observer) absences(data []byte, starts []int) {
+	if o == nil {
+		return
+	}
+	for _, start := range starts {
+		for i, missing := range data[start+1 : start+1+len(o.absent)] {
+			o.absent[i] |= missing
 		}
-		if lists := c.Lists; lists > 0 {
-			s.missing = s.missing || o.walk.missing
-			s.measure(&o.walk, lists)
-			continue
-		}
+	}
+}
+
+// numbers learns from a column of values of fixed length, of which only the label's matter.
+func (o *observer) numbers(column int, data []byte, starts []int, labels []int32) {
+	if o == nil || column != o.label {
+		return
+	}
+	c, s := &o.columns[column], &o.seen[column]
+	for i, start := range starts {
+		o.walk.row = data[start:]
+		o.walk.next(c, column)
 		if o.walk.missing {
 			continue
 		}
-		s.values++
-		switch {
-		case i == o.label && c.Names != nil:
-			label = int32(o.walk.int) //nolint:gosec // only for stratified splits; what isn't among the names is left out later
-		case s.most > 0:
-			n := o.number(c, s)
-			if i == o.label {
-				label = n
-			}
-		case c.Kind == kindMedia, c.Kind == kindAudio:
-			s.sniff(c.Kind, o.walk.value)
+		if labels[i] = int32(o.walk.int); c.Names == nil { //nolint:gosec // only for stratified splits; what isn't among the names is left out later
+			labels[i] = o.number(c, s)
 		}
 	}
-	return label
+}
+
+// list learns from a list of a row.
+func (o *observer) list(column int, value []byte) {
+	if o == nil {
+		return
+	}
+	c, s := &o.columns[column], &o.seen[column]
+	if o.walk.rest = value; !o.walk.list(c) {
+		return // can't be: these are our own rows
+	}
+	s.missing = s.missing || o.walk.missing
+	s.measure(&o.walk, c.Lists)
+}
+
+// maxKnown bounds the dictionaries of which the numbers of values are kept. Larger ones are of no categories.
+const maxKnown = 1 << 16
+
+// values learns from the next n values of a column of texts or bytes in no list.
+func (o *observer) values(column int, from *chunkReader, n int, labels []int32) {
+	if o == nil {
+		return
+	}
+	c, s := &o.columns[column], &o.seen[column]
+	category := s.most > 0 && !s.overflow
+	if !category && c.Kind != kindMedia && c.Kind != kindAudio && c.Kind != kindPath {
+		return
+	}
+	data, known := from.values.data, []int32(nil)
+	if from.indexed {
+		data = from.dictionary.data
+		known = from.numbered()
+	}
+	v := from.v
+	for i, at := range from.spans[:n] {
+		if at.start > at.end {
+			continue
+		}
+		s.values++
+		v++
+		switch {
+		case category && known != nil:
+			number := &known[from.indices[v-1]]
+			if *number == notNumbered || s.overflow {
+				*number = o.text(c, s, from, data[at.start:at.end])
+			}
+			if column == o.label {
+				labels[i] = *number
+			}
+		case category:
+			if number := o.text(c, s, from, data[at.start:at.end]); column == o.label {
+				labels[i] = number
+			}
+		case c.Kind != kindPath:
+			s.sniff(c.Kind, data[at.start:at.end])
+		}
+	}
+}
+
+const notNumbered = -2
+
+// numbered returns the numbers of the dictionary's values, as far as they are known, or nil if there are too many.
+func (r *chunkReader) numbered() []int32 {
+	if r.dictionary.count > maxKnown {
+		return nil
+	}
+	for len(r.known) < r.dictionary.count {
+		r.known = append(r.known, notNumbered)
+	}
+	return r.known
+}
+
+// text returns the number of a text.
+func (o *observer) text(c *column, s *seen, from *chunkReader, value []byte) int32 {
+	if o.walk.value = value; from.column.convert.uuid {
+		o.uuid = appendUUID(o.uuid[:0], value)
+		o.walk.value = o.uuid
+	}
+	return o.number(c, s)
 }
 
 // missing tells whether any row lacked a value in a column.

@@ -114,6 +114,7 @@ type chunkReader struct {
 	fixed   bool     // the column's values have a fixed length in rows
 	numbers []uint64 // then the dictionary's, as they lie in rows
 	spans   []span   // otherwise, of values that will be put into rows
+	known   []int32  // the observer's numbers of the dictionary's values
 
 	// Of the decoder:
 	spare   *decoded
@@ -128,6 +129,7 @@ func (r *chunkReader) reset(c *columnBytes) {
 	r.codec, r.header = c.Codec, nil
 	r.n, r.i, r.v = 0, 0, 0
 	r.dictionary.count = -1
+	r.known = r.known[:0]
 }
 
 // next decodes the next page that has values into p, or returns io.EOF; or errLater if it would take too much memory and isn't p to be read from at once.

@@ -178,10 +178,13 @@ type listener struct {
 	rows   [][]byte
 }
 
-func (l *listener) Transcode(ctx context.Context, file int, _ string, _ dataset.Split, observe func([]byte) int32) error {
-	return parquet.Reader{}.Transcode(ctx, l.upload.At(file), bytes.NewReader(l.upload.files[file].Data), func(row []byte) error {
-		observe(row)
-		l.rows = append(l.rows, slices.Clone(row))
+func (l *listener) Transcode(ctx context.Context, file int, _ string, _ dataset.Split, transcode dataset.Transcode) error {
+	return transcode(ctx, l.upload.At(file), bytes.NewReader(l.upload.files[file].Data), func(rows dataset.Rows) error {
+		start := 0
+		for _, end := range rows.Ends {
+			l.rows = append(l.rows, slices.Clone(rows.Data[start:end]))
+			start = end
+		}
 		return nil
 	})
 }

@@ -22,15 +22,17 @@ const (
 
 // rowReader puts rows together.
 type rowReader struct {
-	file    *file
-	decoder *decoder // nil: pages are decoded when they are needed
-	columns []*chunkReader
-	layout  layout
-	group   int   // the row group at hand, -1 at first
-	left    int64 // rows of it that are still to come
-	row     int64 // the next of its rows
-	out     int64 // bytes of all rows so far, as count counts them
-	most    int64 // that there may be
+	file     *file
+	decoder  *decoder // nil: pages are decoded when they are needed
+	columns  []*chunkReader
+	observer *observer // nil: nobody learns from the rows
+	layout   layout
+	group    int   // the row group at hand, -1 at first
+	left     int64 // rows of it that are still to come
+	row      int64 // the next of its rows
+	out      int64 // bytes of all rows so far, as count counts them
+	most     int64 // that there may be
+	failed   error // what comes behind the rows so far
 
 	// Of the batch at hand, by row:
 	sizes  []int
@@ -59,7 +61,12 @@ func (f *file) rows(columns []planned) *rowReader {
 }
 
 // Transcode implements dataset.Transcoder.
-func (Reader) Transcode(ctx context.Context, in dataset.File, data io.ReaderAt, row func([]byte) error) (err error) {
+func (Reader) Transcode(ctx context.Context, in dataset.File, data io.ReaderAt, rows func(dataset.Rows) error) error {
+	return transcode(ctx, in, data, nil, rows)
+}
+
+// transcode reads all rows of a file, and lets o learn from them unless it is nil.
+func transcode(ctx context.Context, in dataset.File, data io.ReaderAt, o *observer, rows func(dataset.Rows) error) error {
 	f, err := open(in.Path, data, in.Size)
 	if err != nil {
 		return err
@@ -68,11 +75,13 @@ func (Reader) Transcode(ctx context.Context, in dataset.File, data io.ReaderAt, 
 	if err != nil {
 		return err
 	}
-	return f.rows(columns).ahead(ctx, row)
+	r := f.rows(columns)
+	r.observer = o
+	return r.ahead(ctx, rows)
 }
 
-// all calls row with all rows. An error of row comes back as it is.
-func (r *rowReader) all(ctx context.Context, row func([]byte) error) error {
+// all calls rows with all rows, a batch at a time. An error of rows comes back as it is.
+func (r *rowReader) all(ctx context.Context, rows func(dataset.Rows) error) error {
 	var b batch
 	for {
 		err := r.fill(ctx, &b)
@@ -82,7 +91,7 @@ func (r *rowReader) all(ctx context.Context, row func([]byte) error) error {
 		if err != nil {
 			return err
 		}
-		if err := b.each(row); err != nil {
+		if err := rows(b.Rows); err != nil {
 			return err
 		}
 	}
