@@ -11,6 +11,7 @@ import (
 	"math/bits"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -316,64 +317,76 @@ func hashShift(records int64) uint8 {
 	return uint8(bits.Len64(uint64(max(0, records-1) / maxHashes))) //nolint:gosec // at most 63
 }
 
-// The split stands in the last two bits of a hash, so that plain numbers are sorted: equal data come together, and of these equal splits.
-const splitBits = 2
+// duplicates counts equal hashes. They are dealt by their first bits, which are as good as random, to lists that are counted each by itself,
+// on all processors and within their caches.
+func duplicates(results []*TaskResult, shift uint8) Duplicates {
+	lists := dealHashes(results, shift)
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	var examples, across atomic.Int64
+	for _, list := range lists {
+		group.Go(func() error {
+			e, a := countEqual(list, shift+listBits)
+			examples.Add(e)
+			across.Add(a)
+			return nil
+		})
+	}
+	group.Wait() //nolint:errcheck,gosec // none fails
+	return Duplicates{Sampled: 1 / float64(int64(1)<<shift), Examples: examples.Load() << shift, AcrossSplits: across.Load() << shift}
+}
 
-// sortedHashes returns the sampled hashes of all records in order. They are dealt by their first bits, which are as good as random, to lists
-// that are sorted each by itself, on all processors and within their caches.
-func sortedHashes(results []*TaskResult, shift uint8) []uint64 {
-	const listBits = 8
-	var ends [1<<listBits + 1]int // of the lists, once they are filled; until then, where the next one of each goes
+const (
+	listBits = 8
+	// splitBits are the last of a hash, in which its split stands: its index and 1, or several.
+	splitBits = 3
+	several   = uint64(len(dataset.Splits) + 1)
+)
+
+// dealHashes lists the sampled hashes of all records by the first bits that they don't share.
+func dealHashes(results []*TaskResult, shift uint8) [][]uint64 {
+	lists := make([][]uint64, 1<<listBits)
+	var counts [1 << listBits]int
 	each := func(f func(list int, hash uint64)) {
 		for _, r := range results {
 			for _, s := range r.Shards {
-				split := uint64(splitIndex(s.Split)) //nolint:gosec // 0 to 2
-				for b := s.Hashes; len(b) >= 8; b = b[8:] {
+				split := uint64(splitIndex(s.Split) + 1) //nolint:gosec // 1 to 3
+				for b := s.Hashes; len(b) >= hashBytes; b = b[hashBytes:] {
 					h := binary.LittleEndian.Uint64(b)
 					f(int(h<<shift>>(64-listBits)), h>>splitBits<<splitBits|split) //nolint:gosec // eight bits
 				}
 			}
 		}
 	}
-	each(func(list int, _ uint64) { ends[list+1]++ })
-	for list := range 1 << listBits {
-		ends[list+1] += ends[list]
+	each(func(list int, _ uint64) { counts[list]++ })
+	for i, n := range counts {
+		lists[i] = make([]uint64, 0, n)
 	}
-	all := make([]uint64, ends[1<<listBits])
-	each(func(list int, hash uint64) {
-		all[ends[list]] = hash
-		ends[list]++
-	})
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	start := 0
-	for _, end := range ends[:1<<listBits] {
-		part := all[start:end]
-		group.Go(func() error { slices.Sort(part); return nil })
-		start = end
-	}
-	group.Wait() //nolint:errcheck,gosec // none fails
-	return all
+	each(func(list int, hash uint64) { lists[list] = append(lists[list], hash) })
+	return lists
 }
 
-// duplicates counts equal hashes.
-func duplicates(results []*TaskResult, shift uint8) Duplicates {
-	all := sortedHashes(results, shift)
-	d := Duplicates{Sampled: 1 / float64(int64(1)<<shift)}
-	crossed := false
-	for i := 1; i < len(all); i++ {
-		if all[i]>>splitBits != all[i-1]>>splitBits {
-			crossed = false
-			continue
+// countEqual counts the hashes that came before, and those that occur in several splits. used is how many of their first bits they share.
+func countEqual(hashes []uint64, used uint8) (examples, across int64) {
+	sizeBits := bits.Len(uint(2 * len(hashes))) // at most half full
+	table := make([]uint64, 1<<sizeBits)        // open addressing; 0: free
+	mask := len(table) - 1
+	for _, h := range hashes {
+		at := int(h << used >> (64 - sizeBits)) //nolint:gosec // below the size
+		for ; table[at] != 0 && table[at]>>splitBits != h>>splitBits; at = (at + 1) & mask {
 		}
-		d.Examples++
-		if all[i] != all[i-1] && !crossed {
-			d.AcrossSplits++
-			crossed = true
+		switch found := &table[at]; {
+		case *found == 0:
+			*found = h
+		case *found == h || *found&(1<<splitBits-1) == several:
+			examples++
+		default:
+			examples++
+			across++
+			*found = h>>splitBits<<splitBits | several
 		}
 	}
-	d.Examples, d.AcrossSplits = d.Examples<<shift, d.AcrossSplits<<shift
-	return d
+	return examples, across
 }
 
 func makeReport(p *Plan, m *Manifest, kept Tally, left reject.List, remarks map[string]*dataset.Remarked) (Report, error) {

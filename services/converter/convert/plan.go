@@ -135,8 +135,9 @@ type extra struct {
 	at       span // in its file's data
 	rows     int32
 	firstRow int64
-	labels   span   // 4 bytes a row, in the notes; only for stratified splits
-	splits   []byte // 2 bits a row
+	labels   span                       // 4 bytes a row, in the notes; only for stratified splits
+	splits   []byte                     // 2 bits a row
+	perSplit [len(dataset.Splits)]int32 // rows
 }
 
 type span struct {

@@ -21,15 +21,49 @@ type splitCounts [len(dataset.Splits)]int64
 // rowSplit is a row's split in a block's 2 bits a row.
 func rowSplit(splits []byte, row int) int8 { return int8(splits[row/4] >> (row % 4 * 2) & 3) } //nolint:gosec // 0 to 3
 
-func setRowSplit(splits []byte, row int, split int8) {
+func (x *extra) setRowSplit(row int, split int8) {
 	shift := row % 4 * 2
-	splits[row/4] = splits[row/4]&^(3<<shift) | byte(split)<<shift
+	x.splits[row/4] = x.splits[row/4]&^(3<<shift) | byte(split)<<shift
+}
+
+// shares are how much of a dataset the splits get.
+type shares struct {
+	of    [len(dataset.Splits)]float64
+	until [len(dataset.Splits) - 1]uint64 // hashes of 53 bits, at which each split ends
+}
+
+func newShares(of ...float64) (s shares) {
+	copy(s.of[:], of)
+	var sum, rest float64
+	for _, share := range of {
+		rest += share
+	}
+	for i := range s.until {
+		sum += s.of[i]
+		if rest -= s.of[i]; rest <= 0 {
+			sum = 1
+		}
+		s.until[i] = uint64(sum * 0x1p53)
+	}
+	return s
+}
+
+// draw returns the split that a hash falls to.
+func (s *shares) draw(hash uint64) int8 {
+	split, u := int8(0), hash>>11
+	if u >= s.until[0] {
+		split++
+	}
+	if u >= s.until[1] {
+		split++
+	}
+	return split
 }
 
 // drawing draws splits for records that have none; see the package comment.
 type drawing struct {
-	unsplit [len(dataset.Splits)]float64 // shares, for records of which the upload says nothing
-	train   [len(dataset.Splits)]float64 // shares, for records of the upload's own train split
+	unsplit shares // for records of which the upload says nothing
+	train   shares // for records of the upload's own train split
 	balance map[int32]*[len(dataset.Splits)]float64
 	seed    uint64
 }
@@ -44,16 +78,7 @@ func (d *drawing) draw(given int8, hash uint64, label int32) int8 {
 		return given
 	}
 	if label == notStratified {
-		u := float64(hash>>11) * 0x1p-53
-		for s := range shares[:test] {
-			if u -= shares[s]; u < 0 {
-				return int8(s) //nolint:gosec // 0 to 2
-			}
-		}
-		if shares[test] == 0 { // by rounding
-			return train
-		}
-		return test
+		return shares.draw(hash)
 	}
 	// Each record goes to the split of its class that is furthest behind its share, so that none is ever off by more than about one.
 	b := d.balance[label]
@@ -67,8 +92,8 @@ func (d *drawing) draw(given int8, hash uint64, label int32) int8 {
 	}
 	best := 0
 	for s := range b {
-		b[s] += shares[s]
-		if shares[s] > 0 && (shares[best] == 0 || b[s] > b[best]) {
+		b[s] += shares.of[s]
+		if shares.of[s] > 0 && (shares.of[best] == 0 || b[s] > b[best]) {
 			best = s
 		}
 	}
@@ -84,8 +109,8 @@ func (p *planner) assignSplits() (warnings []string, err error) {
 	sum := f.Train + f.Validation + f.Test
 	wanted := [len(dataset.Splits)]bool{train: true, validation: f.Validation > 0, test: f.Test > 0}
 	d := drawing{
-		unsplit: [len(dataset.Splits)]float64{f.Train / sum, f.Validation / sum, f.Test / sum},
-		train:   [len(dataset.Splits)]float64{train: 1},
+		unsplit: newShares(f.Train/sum, f.Validation/sum, f.Test/sum),
+		train:   newShares(1),
 		balance: make(map[int32]*[len(dataset.Splits)]float64), seed: p.opts.Seed,
 	}
 	if p.splits[train] || p.splits[validation] || p.splits[test] {
@@ -93,7 +118,7 @@ func (p *planner) assignSplits() (warnings []string, err error) {
 		wanted = p.splits
 		if p.splits[train] && !p.splits[validation] && f.Validation > 0 {
 			wanted[validation] = true
-			d.train = [len(dataset.Splits)]float64{train: f.Train / (f.Train + f.Validation), validation: f.Validation / (f.Train + f.Validation)}
+			d.train = newShares(f.Train/(f.Train+f.Validation), f.Validation/(f.Train+f.Validation))
 		}
 	}
 	var count splitCounts
@@ -123,8 +148,11 @@ func (p *planner) assignSplits() (warnings []string, err error) {
 				label = int32(binary.LittleEndian.Uint32(labels[4*row:])) //nolint:gosec // written from an int32
 			}
 			split := d.draw(r.split, rowHash(p.opts.Seed, r.hash, x.firstRow+int64(row)), label)
-			setRowSplit(x.splits, row, split)
-			count[split]++
+			x.setRowSplit(row, split)
+			x.perSplit[split]++
+		}
+		for split, rows := range x.perSplit {
+			count[split] += int64(rows)
 		}
 	}
 	p.fillSplits(wanted, count)
@@ -194,5 +222,8 @@ func (p *planner) moveOne(from, to int8) {
 		p.records[record].split = to
 		return
 	}
-	setRowSplit(p.extras[p.records[record].extra].splits, row, to)
+	x := &p.extras[p.records[record].extra]
+	x.setRowSplit(row, to)
+	x.perSplit[from]--
+	x.perSplit[to]++
 }

@@ -102,9 +102,8 @@ func (p *planner) splitBytes(record int, bySplit *[len(dataset.Splits)]int64) {
 		bySplit[r.split] += bytes
 		return
 	}
-	x := &p.extras[r.extra]
-	for row := range int(x.rows) {
-		bySplit[rowSplit(x.splits, row)] += bytes
+	for split, rows := range p.extras[r.extra].perSplit {
+		bySplit[split] += int64(rows) * bytes
 	}
 }
 
