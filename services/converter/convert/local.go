@@ -69,7 +69,10 @@ func Local(ctx context.Context, srcPath, outDir string, opts Options, progress f
 		before = last
 		results = append(results, r)
 	}
-	if out, err = Merge(plan, results); err != nil {
+	removed := make(chan error, 1) // what tasks needed; large files take their time
+	go func() { removed <- os.RemoveAll(scratchDir) }()
+	out, err = Merge(plan, results)
+	if err = errors.Join(err, <-removed); err != nil {
 		return nil, err
 	}
 	if opts.Package {

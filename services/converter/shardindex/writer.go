@@ -18,6 +18,9 @@ import (
 // gatherBytes is how much of the lists is put in order in memory at once.
 const gatherBytes = 4 << 20
 
+// maxNoted is the most that is noted of a record and one of its labels.
+const maxNoted = binary.MaxVarintLen32 + maxPosting
+
 // Writer makes the index of a shard while its records are written. What it notes goes to scratch disk, in the order of the shard;
 // Finish puts it in the order of labels. Its memory is 32 bytes for each label up to the largest, and a few buffers.
 type Writer struct {
@@ -37,7 +40,7 @@ type list struct {
 
 // NewWriter makes the Writer of a shard, with its files in the folder dir. Close it.
 func NewWriter(dir, shard string) *Writer {
-	return &Writer{dir: dir, name: shard + ".idx", buf: make([]byte, 0, maxPosting+binary.MaxVarintLen32)}
+	return &Writer{dir: dir, name: shard + ".idx", buf: make([]byte, 0, maxNoted)}
 }
 
 // Add notes the shard's next record: the length of its data in bytes, and its labels, which may come in any order and several times.
@@ -163,38 +166,40 @@ func (w *Writer) gatherRange(out io.Writer, from, to int, size int64) error {
 	if _, err := w.spill.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	in := bufio.NewReaderSize(w.spill, 64<<10)
+	buf, kept := make([]byte, 64<<10), 0
 	for {
-		noted, err := in.Peek(binary.MaxVarintLen32 + maxPosting)
-		if len(noted) == 0 {
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			return err
-		}
-		label, start := binary.Uvarint(noted)
-		end := start
-		for range 3 { // numbers, each of which ends with its first byte that is below 0x80
-			for noted[end] >= 0x80 {
+		n, err := io.ReadFull(w.spill, buf[kept:])
+		noted := buf[:kept+n]
+		for len(noted) >= maxNoted || n == 0 && len(noted) > 0 {
+			label, start := binary.Uvarint(noted)
+			end := start
+			for range 3 { // numbers, each of which ends with its first byte that is below 0x80
+				for noted[end] >= 0x80 {
+					end++
+				}
 				end++
 			}
-			end++
+			posting := noted[start:end]
+			noted = noted[end:]
+			if label < uint64(from) || label >= uint64(to) { //nolint:gosec // indices
+				continue
+			}
+			if all == nil {
+				if _, err := out.Write(posting); err != nil {
+					return err
+				}
+				continue
+			}
+			i := int(label) - from //nolint:gosec // below the number of lists
+			at[i] += int64(copy(all[at[i]:], posting))
 		}
-		posting := noted[start:end]
-		if _, err := in.Discard(end); err != nil {
-			return err
-		}
-		if label < uint64(from) || label >= uint64(to) { //nolint:gosec // indices
-			continue
-		}
-		if all == nil {
-			if _, err := out.Write(posting); err != nil {
+		if n == 0 {
+			if !errors.Is(err, io.EOF) {
 				return err
 			}
-			continue
+			break
 		}
-		i := int(label) - from //nolint:gosec // below the number of lists
-		at[i] += int64(copy(all[at[i]:], posting))
+		kept = copy(buf, noted)
 	}
 	_, err := out.Write(all)
 	return err
