@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -48,13 +49,18 @@ func benchArchive(b *testing.B, size int) []byte {
 }
 
 // BenchmarkS3 converts a gigabyte by ranges from localcloud, in pairs with one plain download of the object, to a file and to nowhere, and then brings it in
-// through S3 and SQS, in pairs with the bare conversion. It verifies first that the shards are those of a conversion from disk. Run it once:
+// through S3 and SQS, in pairs with the bare conversion. It verifies first that the shards are those of a conversion from disk. BENCH_MB makes the source
+// smaller. Run it once:
 //
 //	TMPDIR=/dev/shm go test ./converter -run '^$' -bench '^BenchmarkS3$' -benchtime 1x
 func BenchmarkS3(b *testing.B) {
 	const pairs = 5
 	s := newSuite(b, testkit.SQLite(b), func(c *converter.Config) { c.Visibility, c.LeaseEvery = time.Minute, 2*time.Second })
-	data := benchArchive(b, 1_000_000_000) // one part: less than a GiB
+	size := 1_000_000_000 // one part: less than a GiB
+	if mb, err := strconv.Atoi(os.Getenv("BENCH_MB")); err == nil {
+		size = mb * 1_000_000
+	}
+	data := benchArchive(b, size)
 	dir := b.TempDir()
 	path := filepath.Join(dir, "source.zip")
 	if err := os.WriteFile(path, data, 0o600); err != nil {

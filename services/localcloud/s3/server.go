@@ -108,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	// SideCarDir is left away: all it does is to check what holds here by
 	// construction, and to print a line to standard output.
-	store, err := posix.New(root, sidecar, posix.PosixOpts{
+	store, err := posix.New(root, &attributes{MetadataStorer: sidecar, known: map[string][]byte{}}, posix.PosixOpts{
 		CopyObjectThreshold: copyLimit,
 		IOBufferSize:        copyBuffer,
 		// An ETag is made of the object's checksum and is no MD5, as where S3
