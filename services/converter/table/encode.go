@@ -28,6 +28,7 @@ type Encoder struct {
 	fields   []field
 	template *tfrecord.Template
 	features []tfrecord.Feature // of the template
+	parts    []part             // which they are; nil: some are lists, which are set and not put
 	columns  dataset.Columns    // in the statistics
 	label    int                // of the row
 	cut      *Fields
@@ -46,21 +47,44 @@ type Encoder struct {
 
 // field is a column of the Schema and its value in the row.
 type field struct {
+	value
+	kind, values kindCode // Kind and Values
+	isLabel      bool
+	row          int64      // in which it was last set, of JSON
+	classes      vocabulary // of a category, in the order of Classes
+
 	Field
 	key, missingKey, lengthsKey string
-	place, missing, lengths     int        // in features
-	fixed                       int        // how many values a tensor of fixed shape has; -1: its shape differs
-	classes                     vocabulary // of a category, in the order of Classes
-	isLabel                     bool
-	kind, values                kindCode // Kind and Values
-	row                         int64    // in which it was last set, of JSON
-
-	absent  bool
-	class   int
-	number  float64
-	odd     oddity
-	numeric bool // number is to be observed
+	place, missing, lengths     int // in features
+	fixed                       int // how many values a tensor of fixed shape has; -1: its shape differs
 }
+
+// value is what a field has in the row.
+type value struct {
+	absent  bool
+	numeric bool // number is to be observed
+	odd     oddity
+	float   float32
+	class   int
+	integer int64 // of a bool, an int or a category
+	number  float64
+	text    []byte
+}
+
+// part is what a feature of the template is made of.
+type part struct {
+	field int32
+	what  partKind
+}
+
+type partKind uint8
+
+const (
+	partInt partKind = iota
+	partFloat
+	partText
+	partMissing
+)
 
 // kindCode is a Kind to be compared with each row.
 type kindCode uint8
@@ -157,8 +181,14 @@ func NewEncoder(index dataset.Index) (*Encoder, error) {
 		}
 	}
 	e.features = make([]tfrecord.Feature, len(keys))
+	e.parts = make([]part, len(keys))
 	for i := range e.fields {
 		e.blank(i, &e.fields[i])
+	}
+	for i := range e.fields {
+		if k := e.fields[i].Kind; codeOf(k) == codeArray {
+			e.parts = nil
+		}
 	}
 	e.template = tfrecord.NewTemplate(e.features)
 	if s.Comma != "" {
@@ -177,7 +207,7 @@ func (e *Encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 	if refused := e.take(row); refused != nil {
 		return dst, reject.NewFile(item.Path, refused.Reason, "%s", refused.Message)
 	}
-	dst = e.template.Append(dst)
+	dst = e.append(dst)
 	stats.AddExample(len(row), e.label)
 	e.columns.Use(stats)
 	for i := range e.fields {
@@ -194,6 +224,58 @@ func (e *Encoder) take(row []byte) *RowError {
 		return e.cells(row)
 	}
 	return e.object(row)
+}
+
+// append appends the example of a row that was taken.
+func (e *Encoder) append(dst []byte) []byte {
+	if e.parts == nil {
+		e.setFeatures()
+		return e.template.Append(dst)
+	}
+	t, texts := e.template, 0
+	for i := range e.fields {
+		texts += len(e.fields[i].text)
+	}
+	buf, at := t.Begin(dst, texts)
+	for i, p := range e.parts {
+		f := &e.fields[p.field]
+		switch p.what {
+		case partInt:
+			at = t.PutInt64(buf, at, i, f.integer)
+		case partFloat:
+			at = t.PutFloat(buf, at, i, f.float)
+		case partText:
+			at = t.PutBytes(buf, at, i, f.text)
+		default:
+			at = t.PutInt64(buf, at, i, f.isAbsent())
+		}
+	}
+	return t.End(buf, len(dst), at)
+}
+
+// setFeatures gives the template's features the values of a row that was taken. Those of arrays were set with it.
+func (e *Encoder) setFeatures() {
+	for i := range e.fields {
+		f := &e.fields[i]
+		switch f.kind {
+		case codeBool, codeInt, codeCategory:
+			e.features[f.place].SetInt64(f.integer)
+		case codeFloat:
+			e.single[i] = f.float // which the feature refers to
+		case codeText:
+			e.features[f.place].SetBytes(f.text)
+		}
+		if f.missing >= 0 {
+			e.features[f.missing].SetInt64(f.isAbsent())
+		}
+	}
+}
+
+func (f *field) isAbsent() int64 {
+	if f.absent {
+		return 1
+	}
+	return 0
 }
 
 // observe notes the field's value, which is in the given column, in the statistics.
@@ -219,50 +301,61 @@ func (f *field) observe(columns *dataset.Columns, column int) {
 // cells takes the fields of a row of CSV.
 func (e *Encoder) cells(row []byte) *RowError {
 	e.cut.load(row)
+	if e.cut.usual(len(e.fields)) {
+		start := 0
+		for i := range e.fields {
+			end, quote := int(e.cut.ends[i]), e.cut.quoteAt(start)
+			if err := e.cell(&e.fields[i], row[start+quote:end-quote]); err != nil {
+				return err
+			}
+			start = end + 1
+		}
+		return nil
+	}
 	cells, err := e.cut.cutRow(0, len(row), len(e.fields))
 	if err != nil {
 		return err
 	}
 	for i := range e.fields {
-		f := &e.fields[i]
-		f.reset()
-		v := TrimSpace(cells[i])
-		if IsMissing(v) {
-			err = e.setMissing(i, f)
-		} else {
-			err = e.cell(i, f, v, cells[i])
-		}
-		if err != nil {
+		if err := e.cell(&e.fields[i], cells[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *field) reset() { f.absent, f.class, f.odd, f.numeric = false, -1, usual, false }
+func (f *field) reset() { f.value = value{class: -1} }
 
-// cell takes a cell that isn't missing; v is it without the spaces around it.
-func (e *Encoder) cell(i int, f *field, v, source []byte) *RowError {
+// cell takes a cell of CSV. Whether it is a value that is missing is asked where that may be: no number or class is.
+func (e *Encoder) cell(f *field, source []byte) *RowError {
+	f.reset()
+	v := TrimSpace(source)
 	switch f.kind {
 	case codeText:
-		e.set(f).SetBytes(source)
-		return nil
-	case codeBool:
-		b, ok := parseBool(v)
-		if !ok {
-			return misfit(f, v)
+		if !IsMissing(v) {
+			f.text = source
+			return nil
 		}
-		e.setBool(f, b)
+	case codeBool:
+		if b, ok := parseBool(v); ok {
+			f.setBool(b)
+			return nil
+		}
 	case codeInt, codeFloat:
 		kind, n, x := parseNumber(v)
-		if kind == notNumber || (f.kind == codeInt && kind != integer) {
-			return misfit(f, v)
+		if kind == integer || kind != notNumber && f.kind == codeFloat {
+			f.setNumber(n, x, v)
+			return nil
 		}
-		e.setNumber(i, f, n, x, v)
 	default:
-		return e.setClass(f, v)
+		if len(v) > 0 && e.setClass(f, v) {
+			return nil
+		}
 	}
-	return nil
+	if !IsMissing(v) {
+		return misfit(f, v)
+	}
+	return e.setMissing(f)
 }
 
 // misfit can't be of rows that were indexed, unless the file has changed since.
@@ -295,109 +388,94 @@ func (e *Encoder) blank(i int, f *field) {
 	default:
 		v = tfrecord.Bytes(f.key, nil)
 	}
-	e.features[f.place] = v
+	what := partText
+	switch f.kind {
+	case codeBool, codeInt, codeCategory:
+		what = partInt
+	case codeFloat:
+		what = partFloat
+	}
+	e.features[f.place], e.parts[f.place] = v, part{int32(i), what} //nolint:gosec // at most MaxColumns
 	if f.missing >= 0 {
-		e.features[f.missing] = tfrecord.Int64(f.missingKey, 0)
+		e.features[f.missing], e.parts[f.missing] = tfrecord.Int64(f.missingKey, 0), part{int32(i), partMissing} //nolint:gosec // as above
 	}
 	if f.lengths >= 0 {
 		e.features[f.lengths] = tfrecord.Int64s(f.lengthsKey, nil)
 	}
 }
 
-// set returns the field's feature to be given its value, and notes that it has one.
-func (e *Encoder) set(f *field) *tfrecord.Feature {
-	if f.missing >= 0 {
-		e.features[f.missing].SetInt64(0)
-	}
-	return &e.features[f.place]
-}
-
-func (e *Encoder) setBool(f *field, v bool) {
-	n := int64(0)
+func (f *field) setBool(v bool) {
 	if v {
-		n = 1
+		f.integer = 1
 	}
-	f.number, f.numeric = float64(n), true
-	e.set(f).SetInt64(n)
+	f.number, f.numeric = float64(f.integer), true
 }
 
-func (e *Encoder) setNumber(i int, f *field, n int64, x float64, source []byte) {
-	f.number, f.numeric = x, true
+func (f *field) setNumber(n int64, x float64, source []byte) {
+	f.number, f.numeric, f.integer = x, true, n
 	if f.kind == codeInt {
-		e.set(f).SetInt64(n)
 		return
 	}
-	v := float32(x)
+	f.float = float32(x)
 	switch {
-	case math.IsInf(float64(v), 0):
+	case math.IsInf(float64(f.float), 0):
 		f.odd = infinite
 	case math.Abs(x) > exactIntegers && !bytes.ContainsAny(source, ".eE"):
 		f.odd = rounded
 	}
-	e.single[i] = v // which the feature refers to
-	e.set(f)
 }
 
-// setClass takes the text of a category or label.
-func (e *Encoder) setClass(f *field, v []byte) *RowError {
+// setClass takes the text of a category or label, and tells whether it is one.
+func (e *Encoder) setClass(f *field, v []byte) bool {
 	name := v
 	switch f.values {
 	case codeInt:
-		_, n, _ := parseNumber(v)
+		kind, n, _ := parseNumber(v)
+		if kind != integer {
+			return false
+		}
 		from := len(e.buf)
 		e.buf = strconv.AppendInt(e.buf, n, 10)
 		name = e.buf[from:]
 	case codeBool:
 		b, ok := parseBool(v)
 		if !ok {
-			return misfit(f, v)
+			return false
 		}
 		name = []byte(f.Classes[0])
 		if b {
 			name = []byte(f.Classes[1])
 		}
 	}
-	class := f.classes.find(name)
-	if class < 0 {
-		return misfit(f, v)
+	if f.class = f.classes.find(name); f.class < 0 {
+		return false
 	}
-	f.class = class
 	if f.isLabel {
-		e.label = class
+		e.label = f.class
 	}
-	e.set(f).SetInt64(int64(class))
-	return nil
+	f.integer = int64(f.class)
+	return true
 }
 
 // setMissing takes a value that is missing.
-func (e *Encoder) setMissing(i int, f *field) *RowError {
+func (e *Encoder) setMissing(f *field) *RowError {
 	if f.isLabel {
 		return missingLabel(f.Source)
 	}
-	f.absent = true
-	v := e.set(f)
+	f.value = value{absent: true, class: -1}
 	switch f.Kind {
-	case KindBool, KindInt:
-		v.SetInt64(0)
-	case KindFloat:
-		e.single[i] = 0
 	case KindCategory:
-		v.SetInt64(-1)
+		f.integer = -1
 	case KindInts:
 		from := len(e.ints)
 		e.ints = append(e.ints, make([]int64, max(0, f.fixed))...)
-		v.SetInt64s(e.ints[from:])
+		e.features[f.place].SetInt64s(e.ints[from:])
 	case KindFloats:
 		from := len(e.floats)
 		e.floats = append(e.floats, make([]float32, max(0, f.fixed))...)
-		v.SetFloats(e.floats[from:])
+		e.features[f.place].SetFloats(e.floats[from:])
 	case KindTexts:
-		v.SetTexts(nil)
-	default:
-		v.SetBytes(nil)
-	}
-	if f.missing >= 0 {
-		e.features[f.missing].SetInt64(1)
+		e.features[f.place].SetTexts(nil)
 	}
 	if f.lengths >= 0 {
 		e.features[f.lengths].SetInt64s(nil)

@@ -14,8 +14,7 @@ func (e *Encoder) object(row []byte) *RowError {
 		if f.row == e.row {
 			continue
 		}
-		f.reset()
-		if err := e.setMissing(i, f); err != nil {
+		if err := e.setMissing(f); err != nil {
 			return err
 		}
 	}
@@ -35,29 +34,29 @@ func (e *Encoder) value(path []byte, v *Value) *RowError {
 	f.row = e.row
 	f.reset()
 	if v.Kind == Null || (v.Kind == String && len(v.Text) == 0) {
-		return e.setMissing(i, f)
+		return e.setMissing(f)
 	}
 	scalar := v.Kind == Bool || v.Kind == Int || v.Kind == Float || v.Kind == String
 	switch f.kind {
 	case codeText:
-		e.set(f).SetBytes(v.Text)
+		f.text = v.Text
 		return nil
 	case codeCategory:
-		if !scalar {
+		if !scalar || !e.setClass(f, v.Text) {
 			return misfit(f, v.Text)
 		}
-		return e.setClass(f, v.Text)
+		return nil
 	case codeBool:
 		if v.Kind != Bool {
 			return misfit(f, v.Text)
 		}
-		e.setBool(f, v.Int != 0)
+		f.setBool(v.Int != 0)
 		return nil
 	case codeInt, codeFloat:
 		if v.Kind != Int && (v.Kind != Float || f.kind == codeInt) {
 			return misfit(f, v.Text)
 		}
-		e.setNumber(i, f, v.Int, v.Float, v.Text)
+		f.setNumber(v.Int, v.Float, v.Text)
 		return nil
 	default:
 		return e.setArray(f, v)
@@ -95,7 +94,7 @@ func (e *Encoder) setArray(f *field, v *Value) *RowError {
 	case f.Kind == KindTexts && (v.Kind == Strings || v.Kind == Empty) && len(v.Shape) == 1:
 		from := len(e.texts)
 		e.texts = append(e.texts, v.Strings...)
-		e.set(f).SetTexts(e.texts[from:])
+		e.features[f.place].SetTexts(e.texts[from:])
 		return nil
 	case f.Kind == KindTexts, v.Kind != Ints && v.Kind != Floats && v.Kind != Empty, f.Kind == KindInts && v.Kind == Floats,
 		f.fixed >= 0 && n != f.fixed, (v.Kind != Empty || len(v.Shape) > 1) && !fits(v.Shape, f.Shape):
@@ -104,13 +103,13 @@ func (e *Encoder) setArray(f *field, v *Value) *RowError {
 	if f.Kind == KindInts {
 		from := len(e.ints)
 		e.ints = append(e.ints, v.Ints...)
-		e.set(f).SetInt64s(e.ints[from:])
+		e.features[f.place].SetInt64s(e.ints[from:])
 	} else {
 		from := len(e.floats)
 		for _, x := range v.Floats {
 			e.floats = append(e.floats, float32(x))
 		}
-		e.set(f).SetFloats(e.floats[from:])
+		e.features[f.place].SetFloats(e.floats[from:])
 	}
 	if f.lengths >= 0 {
 		from := len(e.ints)

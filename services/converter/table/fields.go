@@ -69,6 +69,32 @@ func (f *Fields) cut(start, end int) ([][]byte, *RowError) {
 	return fields, nil
 }
 
+// usual tells whether the data that were loaded are a row of as many fields as there are columns, all of them ASCII and without quotes in quotes, and leaves in ends where
+// each of them ends. What else is a row it leaves to cutRow.
+func (f *Fields) usual(columns int) bool {
+	if len(f.data) == 0 || f.separate(0) < len(f.data) || len(f.ends) != columns {
+		return false
+	}
+	var odd uint64
+	for i := range f.marks {
+		odd |= f.marks[i].odd
+	}
+	quotes, start := 0, 0
+	for _, end := range f.ends {
+		quotes += 2 * f.quoteAt(start)
+		start = int(end) + 1
+	}
+	return odd == 0 && quotes == f.quotes
+}
+
+// quoteAt is 1 if a field that begins at start is in quotes, otherwise 0.
+func (m *marked) quoteAt(start int) (n int) {
+	if m.data[min(start, len(m.data)-1)] == '"' { // behind the end there is an empty field, and before it a comma
+		n = 1
+	}
+	return n
+}
+
 // undouble returns the content of a quoted field with each quote once. row is how long the row is.
 func (f *Fields) undouble(content []byte, row int) []byte {
 	if cap(f.unquote) < row {

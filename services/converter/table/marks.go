@@ -16,9 +16,11 @@ const markedBytes = 64
 
 // marked is text of CSV with the marks of its bytes. It is for one goroutine.
 type marked struct {
-	comma byte
-	data  []byte
-	marks []marks // and one without any behind them
+	comma  byte
+	data   []byte
+	marks  []marks  // the end of the data is marked as a line's, and there is one without any behind it
+	ends   []uint32 // see separate
+	quotes int      // that separate found
 
 	quote, line int // the next ones behind where they were last looked for
 }
@@ -30,11 +32,78 @@ func (m *marked) load(data []byte) {
 	m.marks = slices.Grow(m.marks[:0], whole+2)[:whole+2]
 	markAll(m.marks[:whole], data, m.comma)
 	m.marks[whole], m.marks[whole+1] = marks{}, marks{}
-	if rest := data[whole*markedBytes:]; len(rest) > 0 {
-		var padded [markedBytes]byte
-		copy(padded[:], rest)
-		markAll(m.marks[whole:whole+1], padded[:], m.comma)
+	if rest := len(data) % markedBytes; rest > 0 {
+		last := &m.marks[whole]
+		if whole > 0 {
+			markAll(m.marks[whole:whole+1], data[len(data)-markedBytes:], m.comma)
+			last.behind(markedBytes - rest)
+		} else {
+			var padded [markedBytes]byte
+			copy(padded[markedBytes-rest:], data)
+			markAll(m.marks[:1], padded[:], m.comma)
+			last.behind(markedBytes - rest)
+		}
 	}
+	m.marks[whole].line |= 1 << (len(data) % markedBytes)
+}
+
+// behind leaves out the marks of the first n bytes.
+func (m *marks) behind(n int) {
+	m.comma, m.line, m.quote, m.odd = m.comma>>n, m.line>>n, m.quote>>n, m.odd>>n
+}
+
+// separate lists the ends of all fields from the row on that begins at from, in the data's order: the commas and line ends that aren't in quotes. It comes
+// as far as it returns: to the end of the data, or to where a quote stands that isn't one of two around a field or of two within these.
+func (m *marked) separate(from int) (until int) {
+	const atOnce = 8
+	first, last := from/markedBytes, len(m.data)/markedBytes
+	all := ^uint64(0) << (from % markedBytes) // bytes that are looked at
+	may := uint64(1) << (from % markedBytes)  // where a quote may open
+	var inside, closed uint64
+	ends, count := m.ends[:cap(m.ends)], 0
+	m.quotes = 0
+	for w := first; w <= last; w++ {
+		k := &m.marks[w]
+		quotes := k.quote & all
+		in := quotes ^ quotes<<1 // from a quote that opens to before the one that closes
+		in ^= in << 2
+		in ^= in << 4
+		in ^= in << 8
+		in ^= in << 16
+		in ^= in<<32 ^ inside
+		end := (k.comma | k.line) & all &^ in
+		closing := quotes &^ in
+		if quotes&in&^((end|closing)<<1|may)|(closing<<1|closed)&^(end|quotes) != 0 {
+			m.ends = ends[:count]
+			return w * markedBytes
+		}
+		inside, may, closed, all = uint64(int64(in)>>63), (end|closing)>>63, closing>>63, ^uint64(0) //nolint:gosec // the sign, everywhere
+		m.quotes += bits.OnesCount64(quotes)
+		if len(ends)-count < markedBytes+atOnce {
+			ends = slices.Grow(ends[:count], 2*count+markedBytes+atOnce)
+			ends = ends[:cap(ends)]
+		}
+		// How many there are is a matter of chance. Several are written in any case, so that the processor has nothing to guess.
+		base, at := uint32(w*markedBytes), count //nolint:gosec // less than twice MaxRowBytes
+		count += bits.OnesCount64(end)
+		for {
+			to := (*[atOnce]uint32)(ends[at:])
+			to[0], end = base+uint32(bits.TrailingZeros64(end)), end&(end-1)
+			to[1], end = base+uint32(bits.TrailingZeros64(end)), end&(end-1)
+			to[2], end = base+uint32(bits.TrailingZeros64(end)), end&(end-1)
+			to[3], end = base+uint32(bits.TrailingZeros64(end)), end&(end-1)
+			to[4], end = base+uint32(bits.TrailingZeros64(end)), end&(end-1)
+			to[5], end = base+uint32(bits.TrailingZeros64(end)), end&(end-1)
+			to[6], end = base+uint32(bits.TrailingZeros64(end)), end&(end-1)
+			to[7], end = base+uint32(bits.TrailingZeros64(end)), end&(end-1)
+			if end == 0 {
+				break
+			}
+			at += atOnce
+		}
+	}
+	m.ends = ends[:count]
+	return len(m.data)
 }
 
 // markAll notes the marks of as many blocks of data as there is room for.

@@ -1,7 +1,9 @@
 package table
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,5 +58,36 @@ func TestMarkedRows(t *testing.T) {
 			}
 			at = want.Next
 		}
+	}
+}
+
+// TestUsualFields compares the fields of usual rows with those that are cut one by one.
+func TestUsualFields(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	usual, f := 0, NewFields(',')
+	for range 50_000 {
+		row := bytes.ReplaceAll(randomCSV(r), []byte("\n"), nil)
+		if quoted := r.IntN(len(row) + 1); r.IntN(2) == 0 {
+			row = slices.Concat([]byte(`"quoted, `), bytes.ReplaceAll(row[:quoted], []byte(`"`), nil), []byte(`",`), row[quoted:])
+		}
+		fields, err := f.Cut(row)
+		columns := len(fields)
+		if !f.usual(columns) {
+			continue
+		}
+		usual++
+		if err != nil {
+			t.Fatalf("%q is usual, but %v", row, err)
+		}
+		start := 0
+		for i, end := range f.ends {
+			if quote := f.quoteAt(start); string(row[start+quote:int(end)-quote]) != string(fields[i]) {
+				t.Fatalf("field %d of %q ends at %d, but is %q", i, row, end, fields[i])
+			}
+			start = int(end) + 1
+		}
+	}
+	if usual < 10_000 {
+		t.Errorf("only %d rows are usual", usual)
 	}
 }

@@ -27,11 +27,7 @@ func parseNumber(b []byte) (number, int64, float64) {
 	if len(b) == 0 || len(b) > maxNumberBytes {
 		return notNumber, 0, 0
 	}
-	i, negative := 0, false
-	if b[0] == '-' || b[0] == '+' {
-		negative = b[0] == '-'
-		i++
-	}
+	i, negative := signed(b)
 	if s, ok := readShort(b[i:]); ok {
 		return s.value(negative)
 	}
@@ -99,21 +95,23 @@ type shortNumber struct {
 	isDecimal bool
 }
 
+// signed returns how long the sign is that b begins with, and whether it is a minus. Whether there is one is often a matter of chance, so that the
+// processor should have nothing to guess.
+func signed(b []byte) (n int, negative bool) {
+	if c := b[0] - '+'; c&^2 == 0 { // that of a minus is 2
+		n = 1
+	}
+	return n, b[0] == '-'
+}
+
 // readShort tells whether b is a shortNumber, with a few operations on all of its bytes at once. What else is a number it leaves to parseNumber.
 func readShort(b []byte) (s shortNumber, ok bool) {
 	const ones, zeros, upper, carry = 0x0101010101010101, 0x3030303030303030, 0xf0f0f0f0f0f0f0f0, 0x0606060606060606
 	n := len(b)
-	var w uint64 // the bytes, the first one lowest
-	switch {
-	case n > 8 || n == 0:
+	if n > 8 || n == 0 {
 		return s, false
-	case n == 8:
-		w = binary.LittleEndian.Uint64(b)
-	case n >= 4:
-		w = uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<(8*(n-4))
-	default:
-		w = uint64(b[0]) | uint64(b[n/2])<<(n/2*8) | uint64(b[n-1])<<(8*(n-1))
 	}
+	w := word(b)
 	whole := n
 	if x := w ^ '.'*ones; (x-ones)&^x&(ones<<7) != 0 {
 		whole = bits.TrailingZeros64((x-ones)&^x&(ones<<7)) / 8
@@ -126,6 +124,18 @@ func readShort(b []byte) (s shortNumber, ok bool) {
 	return s, n > 0 && (whole <= 1 || b[0] != '0') && s.digits&upper == zeros && (s.digits+carry)&upper == zeros
 }
 
+// word reads up to eight bytes, at least one, as the lowest bytes of a word. Where as many lie behind b in its memory it reads eight and has no need to look how many there are.
+func word(b []byte) uint64 {
+	n := len(b)
+	switch {
+	case cap(b) >= 8:
+		return binary.LittleEndian.Uint64(b[:8]) & (^uint64(0) >> (64 - 8*n))
+	case n >= 4:
+		return uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<(8*(n-4))
+	}
+	return uint64(b[0]) | uint64(b[n/2])<<(n/2*8) | uint64(b[n-1])<<(8*(n-1))
+}
+
 // value is the number, as parseNumber gives it.
 func (s shortNumber) value(negative bool) (number, int64, float64) {
 	// Pairs of digits, then of these, then of these (Lemire: parsing eight digits quickly, 2022).
@@ -134,26 +144,25 @@ func (s shortNumber) value(negative bool) (number, int64, float64) {
 	w = (w & 0x00ff00ff00ff00ff) * (100<<16 + 1) >> 16
 	w = (w & 0x0000ffff0000ffff) * (10000<<32 + 1) >> 32
 	i := int64(w) //nolint:gosec // eight digits
+	var minus uint64
+	if negative {
+		minus = 1
+	}
 	if !s.isDecimal {
-		if negative {
-			i = -i
-		}
+		i = i ^ -int64(minus) + int64(minus) //nolint:gosec // 0 or 1
 		return integer, i, float64(i)
 	}
 	f := float64(i) / powersOf10[s.decimals]
-	if negative {
-		f = -f
-	}
-	return decimal, 0, f
+	return decimal, 0, math.Float64frombits(math.Float64bits(f) ^ minus<<63)
 }
 
 // kindOfNumber is the kind that parseNumber gives, without the value.
 func kindOfNumber(b []byte) number {
-	digits := b
-	if len(b) > 0 && (b[0] == '-' || b[0] == '+') {
-		digits = b[1:]
+	if len(b) == 0 {
+		return notNumber
 	}
-	s, ok := readShort(digits)
+	sign, _ := signed(b)
+	s, ok := readShort(b[sign:])
 	switch {
 	case !ok:
 		kind, _, _ := parseNumber(b)

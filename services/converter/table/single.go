@@ -85,6 +85,7 @@ func (r *RowFeatures) Row(row []byte) (features []tfrecord.Feature, label int, e
 	if err := r.encoder.take(row); err != nil {
 		return nil, -1, err
 	}
+	r.encoder.setFeatures()
 	r.kept = r.kept[:0]
 	for i := range r.encoder.features {
 		if !r.drop[i] {

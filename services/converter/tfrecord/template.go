@@ -15,13 +15,16 @@ type Template struct {
 	// Features are sorted by key. Their values are set by SetInt64, SetFloats and so on; neither their keys nor their kinds change.
 	Features []Feature
 	heads    []head
+	room     int // of an example without its bytes values and those of more than one number
 }
 
 // head is how a feature begins.
 type head struct {
 	form  form
-	size  int            // of bytes
-	bytes [headRoom]byte // tags of the map's entry and of its key, and the key. The length of the entry, the second byte, is set with each example
+	most  int            // bytes of a value below which all lengths take one byte; 0 if the key is too long for bytes
+	size  int            // of start
+	start []byte         // tags of the map's entry and of its key, and the key. The length of the entry, the second byte, is set with each example
+	bytes [headRoom]byte // the same
 	tags  uint64         // of the Feature, the list and the value, each with the least length it can have below it
 }
 
@@ -44,12 +47,9 @@ const (
 // NewTemplate makes a Template of features whose keys are distinct. It doesn't take those that Reserve made.
 func NewTemplate(features []Feature) *Template {
 	slices.SortFunc(features, func(a, b Feature) int { return strings.Compare(a.key, b.key) })
-	t := &Template{Features: features, heads: make([]head, len(features))}
+	t := &Template{Features: features, heads: make([]head, len(features)), room: 1 + binary.MaxVarintLen64 + footerBytes}
 	for i := range features {
 		f, h := &features[i], &t.heads[i]
-		if 4+len(f.key) > headRoom {
-			continue
-		}
 		switch {
 		case f.kind == int64List && f.ints == nil:
 			h.form = oneInt
@@ -58,9 +58,13 @@ func NewTemplate(features []Feature) *Template {
 		case f.kind == bytesList && f.texts == nil:
 			h.form = oneBytes
 		}
-		h.size = copy(h.bytes[:], append(appendHeader(appendHeader(nil, featuresMap, 0), mapKey, len(f.key)), f.key...))
+		h.start = append(appendHeader(appendHeader(nil, featuresMap, 0), mapKey, len(f.key)), f.key...)
+		if h.size = copy(h.bytes[:], h.start); h.size == len(h.start) {
+			h.most = oneByte - 4 - h.size
+		}
 		tags := appendHeader(appendHeader(appendHeader(nil, mapValue, 4), protowire.Number(f.kind), 2), listValue, 0) //nolint:gosec // one of three constants
 		h.tags = binary.LittleEndian.Uint64(append(tags, 0, 0))
+		t.room += headRoom + binary.MaxVarintLen64 + len(h.start) + tailRoom
 	}
 	return t
 }
@@ -73,82 +77,110 @@ func (t *Template) Feature(key string) *Feature {
 
 // Append appends the wire form of the example to dst.
 func (t *Template) Append(dst []byte) []byte {
-	const usual = 2 // bytes of the length of all features together
-	room := 1 + binary.MaxVarintLen64 + len(t.Features)*(headRoom+tailRoom)
+	values := 0
 	for i := range t.Features {
 		switch f := &t.Features[i]; {
 		case t.heads[i].form == oneInt, t.heads[i].form == oneFloat && len(f.floats) == 1:
 		case t.heads[i].form == oneBytes:
-			room += f.size
+			values += f.size
 		default:
 			f.measure()
-			room += f.entry
+			values += f.entry
 		}
 	}
-	start := len(dst)
-	dst = slices.Grow(dst, room+footerBytes) // so that End needn't move the record
-	dst = append(dst, exampleFeatures<<3|byte(protowire.BytesType), 0, 0)
-	body := len(dst)
+	buf, at := t.Begin(dst, values)
 	for i := range t.Features {
 		f, h := &t.Features[i], &t.heads[i]
 		switch {
 		case h.form == oneInt:
-			n := 1
-			if uint64(f.single) >= oneByte { //nolint:gosec // a negative one is large
-				n = protowire.SizeVarint(uint64(f.single)) //nolint:gosec // as in packedSize
-			}
-			at := h.put(dst, n)
-			dst = dst[:at+n]
-			dst[at] = byte(f.single)
-			if n > 1 {
-				binary.PutUvarint(dst[at:], uint64(f.single)) //nolint:gosec // as in packedSize
-			}
+			at = t.PutInt64(buf, at, i, f.single)
 		case h.form == oneFloat && len(f.floats) == 1:
-			at := h.put(dst, 4)
-			dst = dst[:at+4]
-			binary.LittleEndian.PutUint32(dst[at:], math.Float32bits(f.floats[0]))
+			at = t.PutFloat(buf, at, i, f.floats[0])
+		case h.form == oneBytes && f.data == nil:
+			at = h.put(buf, at, f.size)
+			at += copy(buf[at:], f.text)
 		case h.form == oneBytes:
-			at := h.put(dst, f.size)
-			dst = dst[:at+f.size]
-			if f.data != nil {
-				copy(dst[at:], f.data)
-			} else {
-				copy(dst[at:], f.text)
-			}
+			at = t.PutBytes(buf, at, i, f.data)
 		default:
-			dst = f.append(dst)
+			at = len(f.append(buf[:at]))
 		}
 	}
-	size := len(dst) - body
-	if n := protowire.SizeVarint(uint64(size)); n != usual { //nolint:gosec // never negative
-		if n > usual {
-			dst = append(dst, make([]byte, n-usual)...)
-		}
-		copy(dst[body+n-usual:], dst[body:body+size])
-		dst = dst[:body+n-usual+size]
-	}
-	binary.PutUvarint(dst[start+1:], uint64(size)) //nolint:gosec // never negative
-	return dst
+	return t.End(buf, len(dst), at)
 }
 
-// put puts all that precedes a value of n bytes behind dst, which has room for it, and returns where the value begins.
-func (h *head) put(dst []byte, n int) int {
-	at := len(dst)
-	dst = dst[:cap(dst)]
-	*(*[headRoom]byte)(dst[at:]) = h.bytes
-	if h.size+n+4 < oneByte {
-		const each = 1<<8 | 1<<24 | 1<<40 // of the three lengths
-		dst[at+1] = byte(h.size + n + 4)
-		binary.LittleEndian.PutUint64(dst[at+h.size:], h.tags+uint64(n)*each) //nolint:gosec // a length
-		return at + h.size + 6
+// Begin makes room behind dst for an example that is put together by one call of PutInt64, PutFloat or PutBytes for each of the Features, in their order. That
+// spares what Append takes to set them. values is how long the bytes values are together, at most. The first place to put to is at, and
+// each call returns the next; End makes the example of it.
+func (t *Template) Begin(dst []byte, values int) (buf []byte, at int) {
+	start := len(dst)
+	dst = slices.Grow(dst, t.room+values) // with room for the footer, so that the record needn't move for it
+	return dst[:cap(dst)], start + 1 + usualLength
+}
+
+// usualLength is how many bytes the length of all features together mostly takes.
+const usualLength = 2
+
+// PutInt64 puts the value of feature i, which Int64 made.
+func (t *Template) PutInt64(buf []byte, at, i int, value int64) int {
+	const spread = 1 << 28
+	v := uint64(value) //nolint:gosec // as in packedSize
+	n := protowire.SizeVarint(v)
+	at = t.heads[i].put(buf, at, n)
+	if v >= spread {
+		return at + binary.PutUvarint(buf[at:], v)
 	}
+	const more = 0x80808080                                                                 // on all bytes but the last
+	w := v&0x7f | v<<1&0x7f00 | v<<2&0x7f0000 | v<<3&0x7f000000 | more&(1<<(8*uint(n-1))-1) //nolint:gosec // n is 1 to 4
+	binary.LittleEndian.PutUint32(buf[at:], uint32(w))                                      //nolint:gosec // 32 bits
+	return at + n
+}
+
+// PutFloat puts the value of feature i, which Floats made.
+func (t *Template) PutFloat(buf []byte, at, i int, value float32) int {
+	at = t.heads[i].put(buf, at, 4)
+	binary.LittleEndian.PutUint32(buf[at:], math.Float32bits(value))
+	return at + 4
+}
+
+// PutBytes puts the value of feature i, which Bytes made.
+func (t *Template) PutBytes(buf []byte, at, i int, value []byte) int {
+	at = t.heads[i].put(buf, at, len(value))
+	return at + copy(buf[at:], value)
+}
+
+// End returns the buffer of Begin with the example, which begins at start, once all features are put and end at the given place.
+func (t *Template) End(buf []byte, start, at int) []byte {
+	body := start + 1 + usualLength
+	size := at - body
+	buf[start] = exampleFeatures<<3 | byte(protowire.BytesType)
+	if n := protowire.SizeVarint(uint64(size)); n != usualLength { //nolint:gosec // never negative
+		copy(buf[start+1+n:], buf[body:at])
+		at += n - usualLength
+	}
+	binary.PutUvarint(buf[start+1:], uint64(size)) //nolint:gosec // never negative
+	return buf[:at]
+}
+
+// put puts all that precedes a value of n bytes, and returns where the value begins.
+func (h *head) put(buf []byte, at, n int) int {
+	if n >= h.most {
+		return h.putLong(buf, at, n)
+	}
+	const each = 1<<8 | 1<<24 | 1<<40 // of the three lengths
+	*(*[headRoom]byte)(buf[at:]) = h.bytes
+	buf[at+1] = byte(h.size + n + 4)
+	binary.LittleEndian.PutUint64(buf[at+h.size:], h.tags+uint64(n)*each) //nolint:gosec // a length
+	return at + h.size + 6
+}
+
+func (h *head) putLong(buf []byte, at, n int) int {
 	list := 1 + protowire.SizeBytes(n)
 	feature := 1 + protowire.SizeBytes(list)
-	at = putHeader(dst, at, featuresMap<<3, h.size-2+1+protowire.SizeBytes(feature))
-	at += copy(dst[at:], h.bytes[2:h.size])
-	at = putHeader(dst, at, mapValue<<3, feature)
-	at = putHeader(dst, at, byte(h.tags>>16), list)
-	return putHeader(dst, at, listValue<<3, n)
+	at = putHeader(buf, at, featuresMap<<3, len(h.start)-2+1+protowire.SizeBytes(feature))
+	at += copy(buf[at:], h.start[2:])
+	at = putHeader(buf, at, mapValue<<3, feature)
+	at = putHeader(buf, at, byte(h.tags>>16), list)
+	return putHeader(buf, at, listValue<<3, n)
 }
 
 // putHeader is appendHeader where there is room.
