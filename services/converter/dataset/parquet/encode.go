@@ -3,8 +3,10 @@ package parquet
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/trainyard/trainyard/services/converter/dataset"
@@ -88,6 +90,9 @@ func (e *encoder) lay() {
 		features = append(features, e.fields[i].features()...)
 	}
 	e.template = tfrecord.NewTemplate(features)
+	if e.partsOf(); e.parts != nil {
+		return
+	}
 	at := func(keys []string) (all []*tfrecord.Feature) {
 		for _, k := range keys {
 			all = append(all, e.template.Feature(k))
@@ -110,6 +115,63 @@ func (e *encoder) lay() {
 		}
 		f.lengthsAt, f.missingLengthsAt = at(f.lengths), at(f.missingLengths)
 	}
+}
+
+// part is a feature of the template that is one number or one text.
+type part struct {
+	what  partKind
+	field int
+	at    int // of a number, where it lies in the row
+}
+
+// partKind is what a part is made of.
+type partKind uint8
+
+const (
+	partByte partKind = iota
+	partInt32
+	partUint32
+	partInt64
+	partFloat
+	partClass
+	partBytes
+	partMissing
+)
+
+// partsOf finds out of what the template's features are made, if each is one number or one text.
+func (e *encoder) partsOf() {
+	var parts []part
+	for i := range e.fields {
+		f := &e.fields[i]
+		p := part{field: i, at: e.walk.layout.at[i]}
+		switch form := e.walk.layout.form[i]; {
+		case f.way == asList, f.way == asImage, f.way == asAudio:
+			return
+		case f.way == asClass:
+			p.what = partClass
+		case form == formLong:
+			p.what = partBytes
+		default:
+			p.what = [...]partKind{formByte: partByte, formInt32: partInt32, formUint32: partUint32, formInt64: partInt64, formFloat: partFloat}[form]
+		}
+		if p.what == partClass || p.what == partBytes {
+			e.looked = append(e.looked, i)
+		}
+		if f.way != asNothing {
+			parts = append(parts, p)
+		}
+		if f.missing != "" {
+			parts = append(parts, part{field: i, what: partMissing})
+		}
+	}
+	keyOf := func(p part) string {
+		if f := &e.fields[p.field]; p.what != partMissing {
+			return f.key
+		}
+		return e.fields[p.field].missing
+	}
+	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(keyOf(a), keyOf(b)) })
+	e.parts = parts
 }
 
 // features are the field's features, without their values.
@@ -213,6 +275,7 @@ type field struct {
 	unsigned       bool // 64 bits
 
 	absent bool
+	bytes  []byte
 	class  int64
 	number float64
 	image  picture.Loaded
@@ -228,6 +291,8 @@ type encoder struct {
 	fields   []field
 	walk     walker
 	template *tfrecord.Template
+	parts    []part          // of the template; nil: some are lists, images or sounds, which are set and not put
+	looked   []int           // the columns that the parts are made of and that lie at no fixed place, or are looked up
 	columns  dataset.Columns // in the statistics
 	floats   []float32
 	ints     []int64
@@ -249,6 +314,9 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 			return dst, tooLongRow(item.Path, size)
 		}
 		return dst, malformed(item.Path)
+	}
+	if e.parts != nil {
+		return e.put(dst, row, item.Path, stats)
 	}
 	e.floats, e.ints, e.texts, e.media = e.floats[:0], e.ints[:0], e.texts[:0], e.media[:0]
 	label := -1
@@ -278,21 +346,107 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 	return dst, nil
 }
 
+// put encodes a row whose features are each one number or one text, in less than half the time that it takes to set them.
+func (e *encoder) put(dst, row []byte, path string, stats *dataset.Stats) ([]byte, error) {
+	label, w := -1, &e.walk
+	for _, i := range e.looked {
+		f := &e.fields[i]
+		if !w.next(&f.column, i) {
+			return dst, malformed(path)
+		}
+		f.absent, f.bytes = w.missing, w.value
+		switch {
+		case f.way == asClass:
+			if err := e.classOf(f, path); err != nil {
+				return dst, err
+			}
+			if f.isLabel {
+				label = int(f.class)
+			}
+		case f.way == asText && !utf8.Valid(w.value):
+			return dst, invalidText(path, f)
+		}
+	}
+	stats.AddExample(len(row), label)
+	e.columns.Use(stats)
+	buf, at := e.template.Begin(dst, len(row))
+	for i := range e.parts {
+		p := &e.parts[i]
+		absent := w.absentAt(p.field)
+		var n int64
+		switch p.what {
+		case partMissing:
+			if absent {
+				n = 1
+			}
+			at = e.template.PutInt64(buf, at, i, n)
+			continue
+		case partClass:
+			f := &e.fields[p.field]
+			at = e.template.PutInt64(buf, at, i, f.class)
+			f.observe(stats, &e.columns, p.field)
+			continue
+		case partBytes:
+			f := &e.fields[p.field]
+			at = e.template.PutBytes(buf, at, i, f.bytes)
+			if absent {
+				f.observe(stats, &e.columns, p.field)
+			}
+			continue
+		case partFloat:
+			v := math.Float32frombits(binary.LittleEndian.Uint32(row[p.at:]))
+			at = e.template.PutFloat(buf, at, i, v)
+			e.observe(p.field, absent, float64(v))
+			continue
+		case partByte:
+			n = int64(row[p.at])
+		case partInt32:
+			n = int64(int32(binary.LittleEndian.Uint32(row[p.at:]))) //nolint:gosec // two's complement
+		case partUint32:
+			n = int64(binary.LittleEndian.Uint32(row[p.at:]))
+		case partInt64:
+			n = int64(binary.LittleEndian.Uint64(row[p.at:])) //nolint:gosec // two's complement
+		}
+		at = e.template.PutInt64(buf, at, i, n)
+		number := float64(n)
+		if n < 0 && e.fields[p.field].unsigned {
+			number = float64(uint64(n)) //nolint:gosec // two's complement
+		}
+		e.observe(p.field, absent, number)
+	}
+	return e.template.End(buf, len(dst), at), nil
+}
+
+// observe notes a number in the statistics.
+func (e *encoder) observe(column int, absent bool, number float64) {
+	key := e.fields[column].Key
+	if absent {
+		e.columns.Count(column, statMissing, table.StatMissing, key)
+		return
+	}
+	e.columns.Observe(column, key, number)
+}
+
+// Properties of a column that values are counted of; see dataset.Columns.
+const (
+	statMissing = iota
+	statClasses // from here on
+)
+
 // malformed can't be of a row of Transcode's.
 func malformed(path string) error {
 	return reject.NewFile(path, reject.MalformedRow, "the row isn't what was read from the file before; upload it again")
 }
 
 func (f *field) observe(stats *dataset.Stats, columns *dataset.Columns, column int) {
-	const missing, classes = 0, 1
 	switch {
 	case f.way == asList || f.way == asNothing || f.way == asPath:
 	case f.absent:
-		columns.Count(column, missing, table.StatMissing, f.Key)
+		columns.Count(column, statMissing, table.StatMissing, f.Key)
 	case f.way == asInt, f.way == asFloat:
 		columns.Observe(column, f.Key, f.number)
 	case f.way == asClass && !f.isLabel:
-		columns.Count(column, classes+int(f.class), f.Key, f.classes[f.class])
+		columns.Count(column, statClasses+int(f.class), f.Key, f.classes[f.class])
 	case f.way == asImage:
 		f.image.Observe(stats)
 	case f.way == asAudio:
