@@ -3,6 +3,7 @@ package convert
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -23,6 +24,7 @@ const (
 type openWindow struct {
 	chunks  []taskChunk
 	data    []byte
+	views   source.Viewer // that looks at chunks where they lie; nil: none does
 	batches atomic.Int32  // that aren't through
 	buffers chan<- []byte // takes data back
 }
@@ -50,11 +52,24 @@ type recordRef struct {
 }
 
 // release gives the batch back, once it is through, and its window after the last one's.
-func (b *batch) release() {
+func (b *batch) release() (err error) {
 	if b.window.batches.Add(-1) == 0 {
+		err = b.window.forget()
 		b.window.buffers <- b.window.data // never blocks, nor does the other
 	}
 	b.free <- b
+	return err
+}
+
+// forget ends the views.
+func (w *openWindow) forget() error {
+	var errs []error
+	for i := range w.chunks {
+		if view := w.chunks[i].view; view != nil {
+			errs = append(errs, w.views.Forget(view))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // readWindows reads one window after the other into free buffers.
@@ -119,7 +134,9 @@ func (r *runner) dealWindows(ctx context.Context, windows <-chan *openWindow, ou
 			b.deal(&rng, bySplit, dealt, len(r.shards))
 			if !out.add(b) {
 				r.bytes.Add(b.gaps)
-				b.release()
+				if err := b.release(); err != nil {
+					return err
+				}
 			}
 		}
 		for _, c := range w.chunks {
@@ -177,9 +194,9 @@ func (r *taskRecord) extent() int64 {
 }
 
 // read fetches the window's chunks, several at once. Chunks that are neighbours in the source are fetched as one.
-// Of a source that is near, chunks are only announced, unless the records are so short that reading each by itself costs more than the copy.
+// Files in a source that is near are looked at where they lie, and blocks in it are only announced.
 func (w *openWindow) read(ctx context.Context, r *runner) error {
-	const maxRead, longRecord = 8 << 20, 16 << 10
+	const maxRead = 8 << 20
 	var far []*taskChunk
 	var size int64
 	for i := range w.chunks {
@@ -187,8 +204,19 @@ func (w *openWindow) read(ctx context.Context, r *runner) error {
 		for j := range c.records {
 			c.records[j].source = r.sourceOf(c)
 		}
-		if near, ok := r.sourceOf(c).(source.Prefetcher); ok && (c.records[0].rows > 0 || c.size >= longRecord*int64(len(c.records))) {
+		switch near, ok := r.sourceOf(c).(source.Prefetcher); {
+		case ok && c.records[0].rows > 0:
 			near.Prefetch(c.off, c.size)
+			continue
+		case r.views != nil && !c.spilled:
+			var err error
+			if c.view, err = r.views.View(c.off, c.size); err != nil {
+				return err
+			}
+			if err = c.setData(c.view); err != nil {
+				return err
+			}
+			w.views = r.views
 			continue
 		}
 		far = append(far, c)
