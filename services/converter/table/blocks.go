@@ -33,6 +33,7 @@ type Block struct {
 	Offset int64    // in the file
 	Line   int64    // that it begins on, from 1
 	Rows   []Bounds // without blank lines and line ends
+	marked *marked  // the data and what follows it; nil: unknown
 }
 
 // Bounds are where a row lies in a block's data.
@@ -70,6 +71,7 @@ func (b *Blocks) Next(buf []byte) (Block, error) {
 			block.Data = data[:end]
 			b.keep(block.Data, data[end:])
 			if b.rows = len(block.Rows); b.rows > 0 {
+				block.marked = b.marked
 				return block, nil
 			}
 			data = append(data[:0], b.tail...) // blank lines alone

@@ -100,15 +100,15 @@ func isName(v []byte) bool {
 // cell notes a cell of CSV.
 func (c *Column) cell(cell []byte, limit setLimit) {
 	v := TrimSpace(cell)
+	if c.isNoted(v) {
+		c.Values++
+		return
+	}
 	if IsMissing(v) {
 		return
 	}
 	c.Values++
-	if c.values.overflow {
-		if c.seen&seenText != 0 {
-			return
-		}
-	} else if c.values.find(v) >= 0 { // all was noted when it was first there
+	if c.values.overflow && c.seen&seenText != 0 {
 		return
 	}
 	if c.values.overflow { // which values there are is of no interest any more, nor are their bounds
@@ -135,6 +135,17 @@ func (c *Column) cell(cell []byte, limit setLimit) {
 		}
 	}
 	c.values.add(v, limit)
+}
+
+// isNoted tells whether a value is one of those of which all was noted when they were first there.
+func (c *Column) isNoted(v []byte) bool {
+	switch {
+	case c.values.overflow:
+		return false
+	case len(v) == 1 && isDigit(v[0]):
+		return c.small[0]>>(v[0]-'0')&1 != 0
+	}
+	return c.values.find(v) >= 0
 }
 
 func (c *Column) integer(i int64, source []byte, limit setLimit) {

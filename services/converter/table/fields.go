@@ -69,7 +69,7 @@ func (f *Fields) cut(start, end int) ([][]byte, *RowError) {
 	return fields, nil
 }
 
-// usual tells whether the data that were loaded are a row of as many fields as there are columns, all of them ASCII and without quotes in quotes, and leaves in ends where
+// usual tells whether the data that were loaded are a row of as many fields as there are columns, none of them with quotes in quotes, and leaves in ends where
 // each of them ends. What else is a row it leaves to cutRow.
 func (f *Fields) usual(columns int) bool {
 	if len(f.data) == 0 || f.separate(0) < len(f.data) || len(f.ends) != columns {
@@ -84,7 +84,7 @@ func (f *Fields) usual(columns int) bool {
 		quotes += 2 * f.quoteAt(start)
 		start = int(end) + 1
 	}
-	return odd == 0 && quotes == f.quotes
+	return quotes == f.quotes && (odd == 0 || CheckText(f.data) == nil)
 }
 
 // quoteAt is 1 if a field that begins at start is in quotes, otherwise 0.

@@ -83,6 +83,7 @@ type job struct {
 	before []*RowError // too long, before the block
 	block  Block
 	buf    []byte
+	marked *marked // of CSV
 	labels []int32
 	bad    []badRow
 	err    error
@@ -116,12 +117,13 @@ func (x *Indexer) Add(ctx context.Context, f File, data io.ReaderAt) error {
 	var before []*RowError
 	r := io.NewSectionReader(data, f.Offset, f.Size-f.Offset)
 	blocks := NewBlocks(r, x.split, f.Offset, f.Line, func(e *RowError) { before = append(before, e) })
-	if x.schema.Comma != "" {
-		blocks.marked = &marked{comma: x.schema.Comma[0]}
-	}
 	var pending, free []*job
 	for range 2 * len(x.workers) {
-		free = append(free, &job{done: make(chan struct{}, 1)})
+		j := &job{done: make(chan struct{}, 1)}
+		if x.schema.Comma != "" {
+			j.marked = &marked{comma: x.schema.Comma[0]}
+		}
+		free = append(free, j)
 	}
 	finish := func() error {
 		j := pending[0]
@@ -145,6 +147,7 @@ func (x *Indexer) Add(ctx context.Context, f File, data io.ReaderAt) error {
 			}
 		}
 		j := free[len(free)-1]
+		blocks.marked = j.marked
 		block, err := blocks.Next(j.buf)
 		j.before, before = before, nil
 		if err != nil {

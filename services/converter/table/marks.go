@@ -106,6 +106,13 @@ func (m *marked) separate(from int) (until int) {
 	return len(m.data)
 }
 
+// use takes the marks of another, which are not to be changed meanwhile, if there is one.
+func (m *marked) use(other *marked) {
+	if other != nil {
+		m.data, m.marks, m.quote, m.line = other.data, other.marks, -1, -1
+	}
+}
+
 // markAll notes the marks of as many blocks of data as there is room for.
 func markAll(to []marks, data []byte, comma byte) {
 	if len(to) == 0 {

@@ -265,13 +265,16 @@ func parseBool(b []byte) (v, ok bool) {
 	return false, false
 }
 
+// longestMissing is how long a cell that stands for no value is at most.
+const longestMissing = len("-1.#QNAN")
+
 // IsMissing tells whether a cell of CSV, without the spaces around it, stands for no value: it is empty, or what pandas.read_csv takes for
 // NaN by default, or the ? of the UCI archive.
 func IsMissing(cell []byte) bool {
 	if len(cell) == 0 {
 		return true
 	}
-	if len(cell) > len("1.#QNAN")+1 {
+	if len(cell) > longestMissing {
 		return false
 	}
 	switch cell[0] {

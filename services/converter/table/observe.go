@@ -40,6 +40,7 @@ type csvObserver struct {
 	cols   []Column
 	limits []setLimit
 	rows   int64
+	batch  []usualRow // that aren't noted yet
 }
 
 func newCSVObserver(comma byte, names []string, label int) *csvObserver {
@@ -55,12 +56,113 @@ func (o *csvObserver) row(data []byte) (int32, *RowError) {
 	return o.loaded(0, len(data))
 }
 
+// batchRows is how many rows are noted column by column: as many as stay in the processor's nearest cache with their fields.
+const batchRows = 64
+
+// usualRow is a row whose fields are among the ends of a block.
+type usualRow struct{ start, end int32 } // of the row in the data, and of its first field in ends
+
 func (o *csvObserver) rowsOf(block Block, each func(row Bounds, label int32, err *RowError)) {
-	o.fields.load(block.Data)
-	for _, row := range block.Rows {
-		label, err := o.loaded(int(row.Start), int(row.End))
-		each(row, label, err)
+	f := o.fields
+	if f.use(block.marked); block.marked == nil {
+		f.load(block.Data)
 	}
+	odd := f.isOdd(0, len(block.Data))
+	until, at := 0, 0 // how far separate came, and the next of what it found
+	for _, row := range block.Rows {
+		start, end := int(row.Start), int(row.End)
+		if start >= until {
+			o.note()
+			until, at = f.separate(start), 0
+		}
+		for at < len(f.ends) && int(f.ends[at]) < start { // of a row that wasn't usual, and blank lines
+			at++
+		}
+		last := at + len(o.cols) - 1
+		if last < len(f.ends) && int(f.ends[last]) == end+1 && f.data[end] == '\r' {
+			f.ends[last]--
+		}
+		if last >= len(f.ends) || int(f.ends[last]) != end || odd && f.isOdd(start, end) && CheckText(block.Data[start:end]) != nil {
+			label, err := o.loaded(start, end)
+			each(row, label, err)
+			if end >= until {
+				until = end
+			}
+			continue
+		}
+		label := int32(noLabel)
+		if o.label >= 0 {
+			v := TrimSpace(o.usualField(usualRow{row.Start, int32(at)}, o.label)) //nolint:gosec // less than twice MaxRowBytes
+			if IsMissing(v) {
+				at += len(o.cols)
+				each(row, noLabel, missingLabel(o.names[o.label]))
+				continue
+			}
+			label = labelHash(v)
+		}
+		o.batch = append(o.batch, usualRow{row.Start, int32(at)}) //nolint:gosec // as above
+		at += len(o.cols)
+		if len(o.batch) == batchRows {
+			o.note()
+		}
+		each(row, label, nil)
+	}
+	o.note()
+}
+
+// usualField returns a field of a usual row.
+func (o *csvObserver) usualField(row usualRow, i int) []byte {
+	start, end := int(row.start), int(o.fields.ends[int(row.end)+i])
+	if i > 0 {
+		start = int(o.fields.ends[int(row.end)+i-1]) + 1
+	}
+	field := o.fields.data[start:end]
+	if len(field) > 0 && field[0] == '"' {
+		return o.unquoted(start, end)
+	}
+	return field
+}
+
+// unquoted returns the content of the quoted field from start to end, until the next call.
+func (o *csvObserver) unquoted(start, end int) []byte {
+	f := o.fields
+	if f.quoteFrom(start+1) == end-1 {
+		return f.data[start+1 : end-1]
+	}
+	f.unquote = f.unquote[:0]
+	return f.undouble(f.data[start+1:end-1], end-start)
+}
+
+// note notes the rows of the batch, column by column: what is asked of a value is then mostly the same as of the one before.
+func (o *csvObserver) note() {
+	o.rows += int64(len(o.batch))
+	for i := range o.cols {
+		c := &o.cols[i]
+		for _, row := range o.batch {
+			v := o.usualField(row, i)
+			switch {
+			case !c.values.overflow:
+			case c.seen&seenText != 0:
+				if len(v) > longestMissing && v[0] > ' ' {
+					c.Values++
+					continue
+				}
+			default:
+				switch kindOfNumber(v) {
+				case integer:
+					c.seen |= seenInt
+					c.Values++
+					continue
+				case hugeInteger, decimal:
+					c.seen |= seenFloat
+					c.Values++
+					continue
+				}
+			}
+			c.cell(v, o.limits[i])
+		}
+	}
+	o.batch = o.batch[:0]
 }
 
 // loaded notes the row from start to end of the data that were loaded.
