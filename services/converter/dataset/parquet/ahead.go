@@ -10,7 +10,7 @@ import (
 // batchesAhead is how many batches are put together before they are asked for: enough that none of the goroutines waits for another now and then.
 const batchesAhead = 4
 
-// ahead calls rows with all rows, as all does, and decodes the next ones meanwhile: one goroutine decodes pages, one puts rows together.
+// ahead calls rows with all rows, as all does, and decodes the next ones meanwhile: two goroutines decode pages, one puts rows together.
 func (r *rowReader) ahead(ctx context.Context, rows func(dataset.Rows) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -19,8 +19,8 @@ func (r *rowReader) ahead(ctx context.Context, rows func(dataset.Rows) error) er
 		free <- &batch{}
 	}
 	decoded := make(chan error, 1)
-	r.decoder = &decoder{requests: make(chan *chunkReader, len(r.columns)), done: make(chan struct{})}
-	go r.decoder.run(ctx)
+	r.decoder = &decoder{requests: make(chan *chunkReader, len(r.columns))}
+	r.decoder.start(ctx)
 	go func() {
 		defer close(r.decoder.requests)
 		defer close(full)
@@ -35,7 +35,7 @@ func (r *rowReader) ahead(ctx context.Context, rows func(dataset.Rows) error) er
 		}
 		free <- b // never blocks: there are no more
 	}
-	<-r.decoder.done
+	r.decoder.running.Wait()
 	if err := <-decoded; failed == nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (r *rowReader) more(ctx context.Context, b *batch) error {
 		r.left, r.row = group.NumRows, 0
 		r.lists.reset()
 	}
-	n, err := r.gather(ctx)
+	n, err := r.gather(ctx, batchBytes-len(b.Data))
 	if err != nil {
 		return r.explain(err)
 	}
@@ -75,9 +75,9 @@ func (r *rowReader) more(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// gather finds the values of the next rows and returns how many rows all columns have at hand.
-func (r *rowReader) gather(ctx context.Context) (int, error) {
-	n := int(min(r.left, batchRows, max(1, int64(batchCells/len(r.columns)))))
+// gather finds the values of the next rows and returns how many rows all columns have at hand, and not many more than there is room for.
+func (r *rowReader) gather(ctx context.Context, room int) (int, error) {
+	n := int(min(r.left, batchRows, max(1, int64(batchCells/len(r.columns))), 1+int64(room/r.usual)))
 	for _, c := range r.columns {
 		if c.column.Lists > 0 {
 			continue
@@ -211,6 +211,7 @@ func (r *rowReader) assemble(b *batch, n int) (int, error) {
 		}
 	}
 	r.observer.absences(b.Data, r.starts)
+	r.usual = (end - begin) / n
 	r.lists.used += n
 	return n, r.count(int64(end - begin - n*r.layout.head + n*len(r.columns)))
 }

@@ -1,18 +1,32 @@
 package parquet
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
-// decoder decodes pages in a goroutine of its own: of each column the next one, while rows are made of the page before it. So the memory that
-// this takes is bounded by maxAhead; a page that is too large for that is decoded when its column has nothing else left.
+// decoders is how many goroutines decode pages: two, so that no column waits while the page of another is decoded.
+const decoders = 2
+
+// decoder decodes pages in goroutines of its own: of each column the next one, while rows are made of the page before it. So the memory that
+// this takes is bounded by maxAhead and a page; one that is too large for that is decoded when its column has nothing else left.
 type decoder struct {
 	requests chan *chunkReader // at most one of each column
-	done     chan struct{}
+	running  sync.WaitGroup
+}
+
+// start starts the goroutines, which end when requests is closed.
+func (d *decoder) start(ctx context.Context) {
+	for range decoders {
+		d.running.Go(func() { d.run(ctx) })
+	}
 }
 
 // run decodes what is asked for until requests is closed.
 func (d *decoder) run(ctx context.Context) {
-	defer close(d.done)
+	unpack := &unpacker{}
 	for c := range d.requests {
+		c.unpack = unpack
 		p := c.spare
 		if c.demands {
 			p = c.decoded

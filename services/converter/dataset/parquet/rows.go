@@ -30,6 +30,7 @@ type rowReader struct {
 	group    int   // the row group at hand, -1 at first
 	left     int64 // rows of it that are still to come
 	row      int64 // the next of its rows
+	usual    int   // bytes of a row, about
 	out      int64 // bytes of all rows so far, as count counts them
 	most     int64 // that there may be
 	failed   error // what comes behind the rows so far
@@ -45,7 +46,7 @@ type rowReader struct {
 }
 
 func (f *file) rows(columns []planned) *rowReader {
-	r := &rowReader{file: f, group: -1, most: max(minOut, maxExpansion*f.size)}
+	r := &rowReader{file: f, group: -1, usual: 1, most: max(minOut, maxExpansion*f.size)}
 	r.layout = layoutOf(len(columns), func(i int) *column { return &columns[i].column })
 	held, unpack := &budget{}, &unpacker{}
 	buffer := min(max(readBuffers/len(f.leaves), readBuffer), 256<<10)
