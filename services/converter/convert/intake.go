@@ -76,7 +76,7 @@ func (p *planner) Record(r dataset.Record) {
 		return
 	}
 	p.found.Annotations += int64(r.Annotations)
-	p.found.Rows += p.rowsWith()
+	p.found.Rows += p.rowsWith
 	var size int64
 	for i := range parts {
 		size += p.At(r.File + i).Size
@@ -89,7 +89,7 @@ func (p *planner) Record(r dataset.Record) {
 			}
 		}
 		p.left.AddOwned(reject.Annotation, p.At(r.File).Path, int64(r.Annotations))
-		p.left.AddOwned(reject.Row, p.At(r.File).Path, p.rowsWith())
+		p.left.AddOwned(reject.Row, p.At(r.File).Path, p.rowsWith)
 		return
 	}
 	for i := range parts {
@@ -110,8 +110,6 @@ func (p *planner) Record(r dataset.Record) {
 }
 
 // rowsWith is how many rows of tables belong to a record that is a file.
-func (p *planner) rowsWith() int64 { return rowsWith(p.reader) }
-
 func rowsWith(r dataset.Reader) int64 {
 	if r.Format().RowEach {
 		return 1

@@ -171,6 +171,8 @@ type planner struct {
 	chunks  []chunk
 	err     error // the first failure within a Listener's method that has no error to give
 
+	rowsWith int64 // how many rows of tables belong to a record that is a file
+
 	filed  []int32 // the listing's entries that the format sees
 	fates  []fate  // of each of these
 	splits [len(dataset.Splits)]bool
@@ -251,6 +253,7 @@ func (p *planner) indexRecords(plan *Plan) (err error) {
 	}
 	opts := p.opts.forFormats()
 	opts.Scratch, opts.TooManyBad = p.scratch, p.opts.tooManyBad
+	p.rowsWith = rowsWith(p.reader)
 	p.index, err = p.reader.Index(p.ctx, p, opts, p)
 	var file *reject.File
 	if errors.As(err, &file) { // of a file without which there is no dataset
