@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -174,8 +175,10 @@ func (r *runner) encode(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	turns := newTurns(ctx, len(r.shards))
 	workers := r.Workers
+	procs := spare.take()
+	defer spare.giveBack()
 	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
+		workers = procs
 	}
 	for range min(workers, len(r.shards)) {
 		group.Go(func() error {
@@ -197,6 +200,35 @@ func (r *runner) encode(ctx context.Context) error {
 	group.Go(func() error { return r.readWindows(ctx, windows) })
 	group.Go(func() error { return r.dealWindows(ctx, windows, turns) })
 	return r.withFiles(group.Wait())
+}
+
+// spare is a place that Go's scheduler has for one goroutine more than there are processors, while tasks run. As long as all places
+// are taken, the scheduler wakes every 20 µs to see whether one can be taken from a goroutine in a system call, which each write is.
+var spare sparePlace
+
+type sparePlace struct {
+	mu    sync.Mutex
+	tasks int
+	procs int // without it
+}
+
+// take makes the place and returns how many there are without it.
+func (s *sparePlace) take() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks++; s.tasks == 1 {
+		s.procs = runtime.GOMAXPROCS(0)
+		runtime.GOMAXPROCS(s.procs + 1)
+	}
+	return s.procs
+}
+
+func (s *sparePlace) giveBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks--; s.tasks == 0 {
+		runtime.GOMAXPROCS(s.procs)
+	}
 }
 
 // withFiles adds the files left out so far to a rejection that is about them.
