@@ -206,7 +206,7 @@ func Merge(p *Plan, results []*TaskResult) (*Output, error) {
 	m.Examples, m.LeftOut = all.Examples, left.Total()
 	m.Classes = []Class{}
 	for i, name := range p.Index.Classes {
-		m.Classes = append(m.Classes, Class{Name: name, Label: i, Examples: all.Classes[i], Objects: all.Objects[i]})
+		m.Classes = append(m.Classes, Class{Name: name, Label: i, Examples: all.Classes.Of(i), Objects: all.Objects.Of(i)})
 	}
 	for _, split := range dataset.Splits {
 		if s := bySplit[split]; s != nil {
@@ -257,7 +257,7 @@ func checkClasses(p *Plan, all *dataset.Stats, left reject.List) error {
 		return nil
 	}
 	for _, n := range all.Classes {
-		if n > 0 {
+		if *n > 0 {
 			used++
 		}
 	}
@@ -277,7 +277,7 @@ func summary(split dataset.Split, s *dataset.Stats, shards []Shard, classes int)
 	}
 	for label, n := range counts {
 		if label < classes {
-			sum.Classes[label] = n
+			sum.Classes[label] = *n
 		}
 	}
 	for _, shard := range shards {

@@ -10,13 +10,38 @@ import (
 type Stats struct {
 	Examples int64                        `json:"examples"`
 	Bytes    int64                        `json:"bytes"`             // of the records' source data
-	Classes  map[int]int64                `json:"classes,omitempty"` // examples by label
-	Objects  map[int]int64                `json:"objects,omitempty"` // annotated objects by label, where examples hold several
+	Classes  LabelCounts                  `json:"classes,omitempty"` // examples by label
+	Objects  LabelCounts                  `json:"objects,omitempty"` // annotated objects by label, where examples hold several
 	Numbers  map[string]*Number           `json:"numbers,omitempty"` // such as width
 	Counts   map[string]map[string]*int64 `json:"counts,omitempty"`  // such as encoding: png
 	Remarks  map[string]*Remarked         `json:"remarks,omitempty"` // what the user should know of single files, by a text that fits before a colon
 
-	labels []int32 // see TakeLabels
+	labels  []int32  // see TakeLabels
+	classes []*int64 // of Classes, by label, of which there may be one with each row; nil where it isn't known yet
+}
+
+// LabelCounts count by label.
+type LabelCounts map[int]*int64
+
+// Of is how many the label has.
+func (c LabelCounts) Of(label int) int64 {
+	if n := c[label]; n != nil {
+		return *n
+	}
+	return 0
+}
+
+// counter is where a label is counted.
+func (c *LabelCounts) counter(label int) *int64 {
+	if *c == nil {
+		*c = make(LabelCounts)
+	}
+	n := (*c)[label]
+	if n == nil {
+		n = new(int64)
+		(*c)[label] = n
+	}
+	return n
 }
 
 // TakeLabels returns the labels of the example and of its objects that were noted since the last call, until the next
@@ -59,10 +84,8 @@ func bucket(v float64) int32 {
 		m = mostValue
 	}
 	b := int32(int64(math.Float64bits(m)>>(52-mantissaBits)) - leastBits + 1) //nolint:gosec // at most 105 octaves
-	if v < 0 {
-		return -b
-	}
-	return b
+	sign := int32(int64(math.Float64bits(v)) >> 63)                           //nolint:gosec // -1 of negative ones, which are often a matter of chance: nothing to guess here
+	return (b ^ sign) - sign
 }
 
 // bucketValue is the middle of a bucket.
@@ -97,7 +120,9 @@ func (n *Number) Observe(v float64) {
 		n.Max = v
 	}
 	n.Sum += v
-	n.Broken = n.Broken || v != math.Trunc(v)
+	if !n.Broken {
+		n.Broken = v != math.Trunc(v)
+	}
 	n.count(bucket(v), 1)
 }
 
@@ -211,20 +236,28 @@ func (s *Stats) AddExample(size int, label int) {
 	s.Examples++
 	s.Bytes += int64(size)
 	if label >= 0 {
-		if s.Classes == nil {
-			s.Classes = make(map[int]int64)
-		}
-		s.Classes[label]++
+		*s.class(label)++
 		s.labels = append(s.labels, int32(label)) //nolint:gosec // an index into the classes
 	}
 }
 
+// class is where the examples of a label are counted.
+func (s *Stats) class(label int) *int64 {
+	const most = 1 << 12 // so that a shard of few examples has no long list
+	if label < len(s.classes) && s.classes[label] != nil {
+		return s.classes[label]
+	}
+	n := s.Classes.counter(label)
+	if label < most {
+		s.classes = reach(s.classes, label)
+		s.classes[label] = n
+	}
+	return n
+}
+
 // AddObject notes an annotated object with the given label.
 func (s *Stats) AddObject(label int) {
-	if s.Objects == nil {
-		s.Objects = make(map[int]int64)
-	}
-	s.Objects[label]++
+	*s.Objects.counter(label)++
 	s.labels = append(s.labels, int32(label)) //nolint:gosec // as above
 }
 
@@ -300,16 +333,10 @@ func (s *Stats) Merge(o *Stats) {
 	s.Examples += o.Examples
 	s.Bytes += o.Bytes
 	for label, n := range o.Classes {
-		if s.Classes == nil {
-			s.Classes = make(map[int]int64)
-		}
-		s.Classes[label] += n
+		*s.Classes.counter(label) += *n
 	}
 	for label, n := range o.Objects {
-		if s.Objects == nil {
-			s.Objects = make(map[int]int64)
-		}
-		s.Objects[label] += n
+		*s.Objects.counter(label) += *n
 	}
 	for what, r := range o.Remarks {
 		s.remarked(what).add(r.Count, r.Paths...)

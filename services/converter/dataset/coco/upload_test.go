@@ -108,7 +108,7 @@ func TestExample(t *testing.T) {
 			t.Errorf("%s = %s, want %s", name, text, want)
 		}
 	}
-	if stats.Objects[1] != 1 || stats.Objects[0] != 1 || *stats.Counts["boxes"]["clipped to the picture"] != 1 {
+	if stats.Objects.Of(1) != 1 || stats.Objects.Of(0) != 1 || *stats.Counts["boxes"]["clipped to the picture"] != 1 {
 		t.Errorf("statistics %+v", stats)
 	}
 }
