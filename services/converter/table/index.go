@@ -17,6 +17,9 @@ import (
 // maxWorkers is how many goroutines infer types at most. Each holds categories of its own.
 const maxWorkers = 4
 
+// jobsAhead is how many blocks a worker has before it. With fewer, reader and workers wait for each other, and each wait costs as much as half a block.
+const jobsAhead = 8
+
 // Indexer finds the blocks of a table's files and infers the types of its columns from all of their rows, in parallel. The
 // result is the same however many goroutines take part.
 type Indexer struct {
@@ -101,7 +104,7 @@ type badRow struct {
 func (x *Indexer) Add(ctx context.Context, f File, data io.ReaderAt) error {
 	rows, told := x.rows, x.told
 	x.element = 1
-	jobs := make(chan *job)
+	jobs := make(chan *job, jobsAhead*len(x.workers))
 	var workers sync.WaitGroup
 	for _, o := range x.workers {
 		workers.Go(func() {
@@ -118,7 +121,7 @@ func (x *Indexer) Add(ctx context.Context, f File, data io.ReaderAt) error {
 	r := io.NewSectionReader(data, f.Offset, f.Size-f.Offset)
 	blocks := NewBlocks(r, x.split, f.Offset, f.Line, func(e *RowError) { before = append(before, e) })
 	var pending, free []*job
-	for range 2 * len(x.workers) {
+	for range jobsAhead * len(x.workers) {
 		j := &job{done: make(chan struct{}, 1)}
 		if x.schema.Comma != "" {
 			j.marked = &marked{comma: x.schema.Comma[0]}
