@@ -239,7 +239,10 @@ func (s *spiller) replay(ctx context.Context, p *Plan, src source.Source) error 
 		}
 		file := dataset.File{Path: step.Entry.Path, Size: step.Entry.Size}
 		at := place{off: step.Offset, spilled: step.Spilled}
-		if err := s.transcode(ctx, t.Transcode, file, at, io.NewSectionReader(data, step.Offset, file.Size), nil); err != nil {
+		transcode := func(ctx context.Context, file dataset.File, data io.ReaderAt, rows func(dataset.Rows) error) error {
+			return t.Transcode(ctx, p.Index, file, data, rows)
+		}
+		if err := s.transcode(ctx, transcode, file, at, io.NewSectionReader(data, step.Offset, file.Size), nil); err != nil {
 			return err
 		}
 	}

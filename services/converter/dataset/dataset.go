@@ -164,8 +164,8 @@ type Index struct {
 type Listener interface {
 	Record(Record)
 	Block(Block)
-	// Transcode has the engine run transcode over a file and keep its rows. transcode gives the rows that the Reader's Transcode gives, and may
-	// learn from them meanwhile. key and split are as in Block.
+	// Transcode has the engine run transcode over a file and keep its rows. transcode gives the rows that the Reader's Transcode will give, and
+	// may learn from them meanwhile. key and split are as in Block.
 	Transcode(ctx context.Context, file int, key string, split Split, transcode Transcode) error
 	// Use notes that a file was read for what it says of others.
 	Use(file int)
@@ -229,8 +229,8 @@ type RowReader interface {
 // disk for the time of the conversion; every machine that takes part makes the same.
 type Transcoder interface {
 	Reader
-	// Transcode is a Transcode. The same file gives the same rows.
-	Transcode(ctx context.Context, file File, data io.ReaderAt, rows func(Rows) error) error
+	// Transcode gives the rows of a file that Index gave. The same file gives the same rows.
+	Transcode(ctx context.Context, index Index, file File, data io.ReaderAt, rows func(Rows) error) error
 }
 
 // Transcode calls rows with all rows of a file, in order, about BlockBytes at a time. rows keeps nothing of its argument.

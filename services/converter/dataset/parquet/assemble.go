@@ -18,13 +18,16 @@ const (
 )
 
 // batch is a run of rows.
-type batch struct{ dataset.Rows }
+type batch struct {
+	dataset.Rows
+	size int // bytes that they would have if no text was coded
+}
 
 func (b *batch) reset() {
 	if cap(b.Data) > max(4*batchBytes, 4*len(b.Data)) { // of a row that was long, unless the last one was as well
 		b.Data = nil
 	}
-	b.Data, b.Ends, b.Labels = b.Data[:0], b.Ends[:0], b.Labels[:0]
+	b.Data, b.Ends, b.Labels, b.size = b.Data[:0], b.Ends[:0], b.Labels[:0], 0
 }
 
 // span is where a value begins and ends.
@@ -33,7 +36,7 @@ type span struct{ start, end uint32 }
 // fill puts the next rows into b, or returns io.EOF. An error comes behind the rows before it.
 func (r *rowReader) fill(ctx context.Context, b *batch) error {
 	b.reset()
-	for len(b.Data) < batchBytes && r.failed == nil {
+	for b.size < batchBytes && r.failed == nil {
 		r.failed = r.more(ctx, b)
 	}
 	if len(b.Ends) > 0 {
@@ -63,7 +66,7 @@ func (r *rowReader) more(ctx context.Context, b *batch) error {
 		r.left, r.row = group.NumRows, 0
 		r.lists.reset()
 	}
-	n, err := r.gather(ctx, batchBytes-len(b.Data))
+	n, err := r.gather(ctx, batchBytes-b.size)
 	if err != nil {
 		return r.explain(err)
 	}
@@ -152,49 +155,53 @@ func (r *rowReader) listed(ctx context.Context, n int) (int, error) {
 func (r *rowReader) assemble(b *batch, n int) (int, error) {
 	r.sizes = sized(r.sizes, n)
 	for i := range r.sizes {
-		r.sizes[i] = r.layout.head
+		r.sizes[i] = r.layout.head - r.layout.codes
 	}
-	for i, c := range r.columns {
-		if r.layout.form[i] == formLong && c.column.Lists == 0 {
+	for _, c := range r.columns {
+		if !c.fixed && c.column.Lists == 0 {
 			c.measure(r.sizes)
 		}
 	}
 	if r.lists.columns > 0 {
 		r.lists.measure(r.sizes)
 	}
-	begin, end := len(b.Data), len(b.Data)
+	bytes := 0
 	for i, size := range r.sizes {
-		if size > dataset.MaxRowBytes {
+		if full := size + r.layout.codes; full > dataset.MaxRowBytes {
 			if i == 0 {
-				return 1, r.leaveOut(b, size)
+				return 1, r.leaveOut(b, full)
 			}
 			n = i
 			break
 		}
-		if end += size; end >= batchBytes {
+		if bytes += size; b.size+bytes >= batchBytes {
 			n = i + 1
 			break
 		}
 	}
-	if cap(b.Data) < end {
-		b.Data = append(make([]byte, 0, max(2*batchBytes, end+end/8)), b.Data...) // with room for what the engine writes behind them
+	b.size += bytes
+	labels := r.observer.begin(b, n, bytes)
+	for i := range r.columns {
+		r.code(i, r.sizes[:n], r.observer.labelsOf(i, labels))
 	}
 	r.starts, r.at = sized(r.starts, n), sized(r.at, n)
-	end = begin
+	end := len(b.Data)
 	for i, size := range r.sizes[:n] {
 		r.starts[i], r.at[i] = end, end+r.layout.head
-		end += size
+		end += size + r.layout.codes
 		b.Ends = append(b.Ends, end)
+	}
+	if cap(b.Data) < end {
+		b.Data = append(make([]byte, 0, max(2*batchBytes, end+end/8)), b.Data...) // with room for what the engine writes behind them
 	}
 	b.Data = b.Data[:end]
 	for _, start := range r.starts {
 		clear(b.Data[start : start+1+(len(r.columns)+7)/8])
 	}
-	labels := r.observer.begin(b, n)
 	list := 0
 	for i, c := range r.columns {
 		switch {
-		case r.layout.form[i] != formLong:
+		case c.fixed:
 			r.numbers(b.Data, i)
 			r.observer.numbers(i, b.Data, r.starts, labels)
 		case c.column.Lists > 0:
@@ -205,15 +212,17 @@ func (r *rowReader) assemble(b *batch, n int) (int, error) {
 				r.observer.list(i, value)
 			}
 			list++
+		case c.column.Coded:
+			r.coded(b.Data, i)
 		default:
-			r.observer.values(i, c, n, labels)
+			r.observer.values(i, c, n)
 			r.bytes(b.Data, i)
 		}
 	}
 	r.observer.absences(b.Data, r.starts)
-	r.usual = (end - begin) / n
+	r.usual = bytes / n
 	r.lists.used += n
-	return n, r.count(int64(end - begin - n*r.layout.head + n*len(r.columns)))
+	return n, r.count(int64(bytes - n*(r.layout.head-r.layout.codes) + n*len(r.columns)))
 }
 
 // measure adds what the lists take to the rows' sizes.
@@ -234,6 +243,7 @@ func (r *rowReader) leaveOut(b *batch, size int) error {
 	begin := len(b.Data)
 	b.Data = binary.AppendUvarint(append(b.Data, statusLarge), uint64(size)) //nolint:gosec // never negative
 	b.Ends = append(b.Ends, len(b.Data))
+	b.size += len(b.Data) - begin
 	r.observer.leaveOut(b)
 	for _, c := range r.columns {
 		if c.column.Lists > 0 {
@@ -278,12 +288,17 @@ func (r *chunkReader) measure(sizes []int) {
 		}
 		v++
 		r.spans[i] = s
-		size := s.end - s.start
-		if r.column.convert.uuid {
-			size = uuidLength
-		}
-		sizes[i] += uvarintSize(size) + int(size)
+		sizes[i] += r.taken(s)
 	}
+}
+
+// taken is how many bytes of a row a text or bytes take.
+func (r *chunkReader) taken(s span) int {
+	size := s.end - s.start
+	if r.column.convert.uuid {
+		size = uuidLength
+	}
+	return uvarintSize(size) + int(size)
 }
 
 func uvarintSize(n uint32) int {
@@ -303,32 +318,40 @@ func uvarintSize(n uint32) int {
 // bytes writes a column of texts or bytes in no list.
 func (r *rowReader) bytes(data []byte, column int) {
 	c := r.columns[column]
-	from := c.values.data
-	if c.indexed {
-		from = c.dictionary.data
-	}
+	from := c.from()
 	for i, s := range c.spans[:len(r.at)] {
 		if s.start > s.end {
 			r.missing(data, i, column)
 			continue
 		}
 		c.v++
-		value, at := from[s.start:s.end], r.at[i]
-		switch {
-		case c.column.convert.uuid:
-			data[at] = uuidLength
-			appendUUID(data[:at+1], value)
-			r.at[i] = at + 1 + uuidLength
-			continue
-		case len(value) < 1<<7:
-			data[at] = byte(len(value))
-			at++
-		default:
-			at += binary.PutUvarint(data[at:], uint64(len(value)))
-		}
-		r.at[i] = at + copy(data[at:], value)
+		r.at[i] = c.put(data, r.at[i], from[s.start:s.end])
 	}
 	c.i += len(r.at)
+}
+
+// from is what the spans are in.
+func (r *chunkReader) from() []byte {
+	if r.indexed {
+		return r.dictionary.data
+	}
+	return r.values.data
+}
+
+// put writes a text or bytes and returns where it ends.
+func (r *chunkReader) put(data []byte, at int, value []byte) int {
+	switch {
+	case r.column.convert.uuid:
+		data[at] = uuidLength
+		appendUUID(data[:at+1], value)
+		return at + 1 + uuidLength
+	case len(value) < 1<<7:
+		data[at] = byte(len(value))
+		at++
+	default:
+		at += binary.PutUvarint(data[at:], uint64(len(value)))
+	}
+	return at + copy(data[at:], value)
 }
 
 // missing notes that a row has no value in a column.

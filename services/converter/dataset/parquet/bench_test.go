@@ -87,7 +87,7 @@ func BenchmarkTranscode(b *testing.B) {
 	data := tableFile(b)
 	for b.Loop() {
 		n := 0
-		err := Reader{}.Transcode(b.Context(), dataset.File{Path: "x", Size: int64(len(data))}, bytes.NewReader(data), func(rows dataset.Rows) error {
+		err := transcode(b.Context(), dataset.File{Path: "x", Size: int64(len(data))}, bytes.NewReader(data), nil, nil, nil, func(rows dataset.Rows) error {
 			n += len(rows.Ends)
 			return nil
 		})

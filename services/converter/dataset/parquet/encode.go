@@ -79,8 +79,34 @@ func (Reader) NewEncoder(opts dataset.Options, index dataset.Index) (dataset.Enc
 		e.fields = append(e.fields, f)
 	}
 	e.walk.layout = layoutOf(len(e.fields), func(i int) *column { return &e.fields[i].column })
+	for i := range e.fields {
+		e.walk.words = append(e.walk.words, e.fields[i].decode())
+	}
 	e.lay()
 	return e, nil
+}
+
+// word is what a code stands for.
+type word struct {
+	text  []byte
+	size  int   // bytes that it would take in a row
+	class int64 // of a class, -1 if it isn't among them
+}
+
+// decode finds what the codes of a column stand for. The code 0 is none.
+func (f *field) decode() []word {
+	if !f.Coded {
+		return nil
+	}
+	all := make([]word, 1, 1+len(f.Words))
+	for _, text := range f.Words {
+		w := word{text: []byte(text), size: uvarintSize(uint32(len(text))) + len(text), class: -1} //nolint:gosec // bounded by wordBytes
+		if f.texts != nil {
+			w.class = int64(f.texts.Find(w.text))
+		}
+		all = append(all, w)
+	}
+	return all
 }
 
 // lay makes the template of the examples and tells the fields where their features are in it.
@@ -149,7 +175,7 @@ func (e *encoder) partsOf() {
 			return
 		case f.way == asClass:
 			p.what = partClass
-		case form == formLong:
+		case form == formLong, form == formCode:
 			p.what = partBytes
 		default:
 			p.what = [...]partKind{formByte: partByte, formInt32: partInt32, formUint32: partUint32, formInt64: partInt64, formFloat: partFloat}[form]
@@ -319,9 +345,12 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 		return e.put(dst, row, item.Path, stats)
 	}
 	e.floats, e.ints, e.texts, e.media = e.floats[:0], e.ints[:0], e.texts[:0], e.media[:0]
-	label := -1
+	label, size := -1, len(row)-e.walk.layout.codes
 	for i := range e.fields {
 		f := &e.fields[i]
+		if word := e.walk.word(i); word != nil {
+			size += word.size
+		}
 		if !e.walk.next(&f.column, i) {
 			return dst, malformed(item.Path)
 		}
@@ -338,7 +367,7 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 		}
 	}
 	dst = e.template.Append(dst)
-	stats.AddExample(len(row), label)
+	stats.AddExample(size, label)
 	e.columns.Use(stats)
 	for i := range e.fields {
 		e.fields[i].observe(stats, &e.columns, i)
@@ -349,8 +378,16 @@ func (e *encoder) Encode(dst []byte, item dataset.Item, body dataset.Body, stats
 // put encodes a row whose features are each one number or one text, in less than half the time that it takes to set them.
 func (e *encoder) put(dst, row []byte, path string, stats *dataset.Stats) ([]byte, error) {
 	label, w := -1, &e.walk
+	size := len(row) - w.layout.codes
 	for _, i := range e.looked {
 		f := &e.fields[i]
+		if word := w.word(i); word != nil && (f.way != asClass || word.class >= 0) {
+			f.absent, f.bytes, f.class = false, word.text, word.class
+			if size += word.size; f.isLabel {
+				label = int(f.class)
+			}
+			continue
+		}
 		if !w.next(&f.column, i) {
 			return dst, malformed(path)
 		}
@@ -367,9 +404,9 @@ func (e *encoder) put(dst, row []byte, path string, stats *dataset.Stats) ([]byt
 			return dst, invalidText(path, f)
 		}
 	}
-	stats.AddExample(len(row), label)
+	stats.AddExample(size, label)
 	e.columns.Use(stats)
-	buf, at := e.template.Begin(dst, len(row))
+	buf, at := e.template.Begin(dst, size)
 	for i := range e.parts {
 		p := &e.parts[i]
 		absent := w.absentAt(p.field)

@@ -84,7 +84,7 @@ func read(t testing.TB, data []byte, most int64) (n int, rejected *reject.Error)
 			if o, err = newObserver(plain, dataset.Options{}); err == nil {
 				rows := f.rows(columns)
 				rows.most = min(rows.most, most)
-				rows.observer = o
+				rows.observer, rows.words = o, o.words()
 				err = rows.all(t.Context(), func(rows dataset.Rows) error {
 					n += len(rows.Ends)
 					if len(rows.Labels) != len(rows.Ends) {
@@ -281,7 +281,7 @@ func TestRowThatIsTooLongIsLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	var status []byte
-	err := Reader{}.Transcode(t.Context(), dataset.File{Path: "x", Size: int64(b.Len())}, bytes.NewReader(b.Bytes()), func(rows dataset.Rows) error {
+	err := transcode(t.Context(), dataset.File{Path: "x", Size: int64(b.Len())}, bytes.NewReader(b.Bytes()), nil, nil, nil, func(rows dataset.Rows) error {
 		start := 0
 		for _, end := range rows.Ends {
 			status = append(status, rows.Data[start])

@@ -28,6 +28,7 @@ type observed struct {
 	Missing string   `json:"missing,omitempty"` // the feature that tells whether a number is missing
 	Shape   []int    `json:"shape,omitempty"`   // of numbers in lists that all have the same lengths
 	Classes []string `json:"classes,omitempty"` // of a text with few values
+	Words   []string `json:"words,omitempty"`   // of a column that is coded, by code, from 1 on
 	Sound   *sounds  `json:"sound,omitempty"`
 }
 
@@ -45,11 +46,11 @@ type observer struct {
 	label   int
 	chosen  bool // the label was chosen by the user or by Hugging Face's metadata
 	walk    walker
-	uuid    []byte
 	absent  []byte // a bit for each column in no list: whether a row had no value in it
 	rows    int64
 	bytes   int64
 	budget  int // bytes left for the values of all columns that may be categories
+	more    int // bytes left for words that are of no categories
 }
 
 // seen is what was seen of a column so far.
@@ -57,8 +58,8 @@ type seen struct {
 	values   int64 // that are not missing, in no list
 	missing  bool
 	ragged   bool
-	lengths  []int            // of its lists, outermost first, while all are the same
-	texts    table.Vocabulary // distinct values
+	lengths  []int // of its lists, outermost first, while all are the same
+	words          // distinct values of a text
 	numbers  map[int64]int32
 	most     int    // distinct values that are of interest
 	overflow bool   // there are more, or one that can be no name
@@ -75,7 +76,7 @@ const (
 )
 
 func newObserver(columns []column, opts dataset.Options) (*observer, error) {
-	o := &observer{columns: columns, seen: make([]seen, len(columns)), budget: categoryBytes}
+	o := &observer{columns: columns, seen: make([]seen, len(columns)), budget: categoryBytes, more: wordBytes}
 	o.walk.layout = layoutOf(len(columns), func(i int) *column { return &columns[i] })
 	var err error
 	if o.label, err = findLabel(columns, opts.LabelColumn); err != nil {
@@ -93,6 +94,9 @@ func newObserver(columns []column, opts dataset.Options) (*observer, error) {
 		if !o.chosen && c.Kind == kindInt {
 			s.most = table.MaxIntClass // a column with more is a quantity
 		}
+	}
+	for i := range o.seen {
+		o.seen[i].overflow = o.seen[i].most == 0
 	}
 	o.absent = make([]byte, (len(columns)+7)/8)
 	return o, nil
@@ -137,26 +141,48 @@ func canLabel(c *column) bool {
 
 // transcode is a dataset.Transcode that learns from the rows.
 func (o *observer) transcode(ctx context.Context, in dataset.File, data io.ReaderAt, rows func(dataset.Rows) error) error {
-	return transcode(ctx, in, data, o, rows)
+	return transcode(ctx, in, data, o.columns, o.words(), o, rows)
 }
 
-// begin notes the last n rows of a batch, which are being put together. It returns where their labels belong: numbers that stand for them, -1 where there is
+// words are what is learned of the columns of texts that may be categories, or are coded.
+func (o *observer) words() []*words {
+	all := make([]*words, len(o.columns))
+	for i := range all {
+		if c := &o.columns[i]; c.Coded || c.Kind == kindText && o.seen[i].most > 0 {
+			all[i] = &o.seen[i].words
+		}
+	}
+	return all
+}
+
+// begin notes the next n rows of a batch, which are being put together and would have so many bytes if no text was coded. It returns where their labels belong: numbers that stand for them, -1 where there is
 // none. The columns follow, in order, each once.
-func (o *observer) begin(b *batch, n int) []int32 {
+func (o *observer) begin(b *batch, n, bytes int) []int32 {
 	if o == nil {
 		return nil
 	}
 	o.rows += int64(n)
-	from := len(b.Ends) - n
-	start := 0
-	if from > 0 {
-		start = b.Ends[from-1]
-	}
-	o.bytes += int64(b.Ends[len(b.Ends)-1] - start)
+	o.bytes += int64(bytes)
+	from := len(b.Labels)
 	for range n {
 		b.Labels = append(b.Labels, -1)
 	}
 	return b.Labels[from:]
+}
+
+// labelsOf are the labels if the column is the one of them, or nil.
+func (o *observer) labelsOf(column int, labels []int32) []int32 {
+	if o == nil || column != o.label {
+		return nil
+	}
+	return labels
+}
+
+// count notes values of a text column.
+func (o *observer) count(column, n int) {
+	if o != nil {
+		o.seen[column].values += int64(n)
+	}
 }
 
 // leaveOut notes that the last row of a batch was too long.
@@ -180,7 +206,7 @@ func (o *observer) absences(data []byte, starts []int) {
 
 // numbers learns from a column of values of fixed length, of which only the label's matter.
 func (o *observer) numbers(column int, data []byte, starts []int, labels []int32) {
-	if o == nil || column != o.label {
+	if labels = o.labelsOf(column, labels); labels == nil {
 		return
 	}
 	c, s := &o.columns[column], &o.seen[column]
@@ -209,70 +235,25 @@ func (o *observer) list(column int, value []byte) {
 	s.measure(&o.walk, c.Lists)
 }
 
-// maxKnown bounds the dictionaries of which the numbers of values are kept. Larger ones are of no categories.
-const maxKnown = 1 << 16
-
-// values learns from the next n values of a column of texts or bytes in no list.
-func (o *observer) values(column int, from *chunkReader, n int, labels []int32) {
+// values learns from the next n values of a column of bytes in no list.
+func (o *observer) values(column int, from *chunkReader, n int) {
 	if o == nil {
 		return
 	}
 	c, s := &o.columns[column], &o.seen[column]
-	category := s.most > 0 && !s.overflow
-	if !category && c.Kind != kindMedia && c.Kind != kindAudio && c.Kind != kindPath {
+	if c.Kind != kindMedia && c.Kind != kindAudio && c.Kind != kindPath {
 		return
 	}
-	data, known := from.values.data, []int32(nil)
-	if from.indexed {
-		data = from.dictionary.data
-		known = from.numbered()
-	}
-	v := from.v
-	for i, at := range from.spans[:n] {
+	data := from.from()
+	for _, at := range from.spans[:n] {
 		if at.start > at.end {
 			continue
 		}
 		s.values++
-		v++
-		switch {
-		case category && known != nil:
-			number := &known[from.indices[v-1]]
-			if *number == notNumbered || s.overflow {
-				*number = o.text(c, s, from, data[at.start:at.end])
-			}
-			if column == o.label {
-				labels[i] = *number
-			}
-		case category:
-			if number := o.text(c, s, from, data[at.start:at.end]); column == o.label {
-				labels[i] = number
-			}
-		case c.Kind != kindPath:
+		if c.Kind != kindPath {
 			s.sniff(c.Kind, data[at.start:at.end])
 		}
 	}
-}
-
-const notNumbered = -2
-
-// numbered returns the numbers of the dictionary's values, as far as they are known, or nil if there are too many.
-func (r *chunkReader) numbered() []int32 {
-	if r.dictionary.count > maxKnown {
-		return nil
-	}
-	for len(r.known) < r.dictionary.count {
-		r.known = append(r.known, notNumbered)
-	}
-	return r.known
-}
-
-// text returns the number of a text.
-func (o *observer) text(c *column, s *seen, from *chunkReader, value []byte) int32 {
-	if o.walk.value = value; from.column.convert.uuid {
-		o.uuid = appendUUID(o.uuid[:0], value)
-		o.walk.value = o.uuid
-	}
-	return o.number(c, s)
 }
 
 // missing tells whether any row lacked a value in a column.
@@ -280,36 +261,46 @@ func (o *observer) missing(column int) bool {
 	return o.seen[column].missing || o.absent[column>>3]>>(column&7)&1 != 0
 }
 
-// number returns the number of a value that was seen before, or a new one, or -1 if it is of no interest.
+// learn numbers a text that wasn't seen before, or returns -1 if it is of no interest.
+func (o *observer) learn(column int, text string) int32 {
+	c, s := &o.columns[column], &o.seen[column]
+	size := len(text) + valueOverhead
+	if !s.overflow {
+		if err := checkLabel(text); err != nil {
+			s.drop(c, err.Error())
+		} else if o.budget -= size; len(s.texts.Words()) == s.most || o.budget < 0 {
+			s.drop(c, "")
+		}
+	}
+	if s.overflow && !s.frozen {
+		o.more -= size
+		s.frozen = len(s.texts.Words()) >= maxWords || o.more < 0
+	}
+	if s.frozen {
+		return -1
+	}
+	return s.add(text)
+}
+
+// number returns the number of a number that was seen before, or a new one, or -1 if it is of no interest.
 func (o *observer) number(c *column, s *seen) int32 {
 	if s.overflow {
 		return -1
-	}
-	if c.Kind == kindText {
-		if n := s.texts.Find(o.walk.value); n >= 0 {
-			return int32(n) //nolint:gosec // at most MaxClasses
-		}
-		name := string(o.walk.value)
-		if err := checkLabel(name); err != nil {
-			return s.drop(err.Error())
-		}
-		if o.budget -= len(name) + valueOverhead; len(s.texts.Words()) == s.most || o.budget < 0 {
-			return s.drop("")
-		}
-		return int32(s.texts.Add(name)) //nolint:gosec // as above
 	}
 	v := o.walk.int
 	if c.Kind == kindFloat {
 		v = int64(o.walk.float)
 		if float32(v) != o.walk.float {
-			return s.drop(fmt.Sprintf("it holds %v, which is no whole number", o.walk.float))
+			s.drop(c, fmt.Sprintf("it holds %v, which is no whole number", o.walk.float))
+			return -1
 		}
 	}
 	if n, ok := s.numbers[v]; ok {
 		return n
 	}
 	if len(s.numbers) == s.most {
-		return s.drop("")
+		s.drop(c, "")
+		return -1
 	}
 	if s.numbers == nil {
 		s.numbers = make(map[int64]int32)
@@ -318,9 +309,12 @@ func (o *observer) number(c *column, s *seen) int32 {
 	return s.numbers[v]
 }
 
-func (s *seen) drop(wrong string) int32 {
-	s.texts, s.numbers, s.overflow, s.wrong = table.Vocabulary{}, nil, true, wrong
-	return -1
+// drop notes that the column is no category, and why it can't be the label. What has codes keeps them.
+func (s *seen) drop(c *column, wrong string) {
+	s.numbers, s.overflow, s.wrong = nil, true, wrong
+	if !c.Coded {
+		s.words = words{frozen: true}
+	}
 }
 
 // measure notes how long the lists of a row are.
@@ -376,6 +370,9 @@ func (o *observer) index() (dataset.Index, error) {
 	for i, c := range o.columns {
 		s := &o.seen[i]
 		f := observed{column: c}
+		if c.Coded {
+			f.Words = s.coded
+		}
 		if c.Kind == kindMedia {
 			if f.Kind = s.media; f.Kind == "" {
 				f.Kind = kindBytes // of a kind that isn't known
@@ -392,7 +389,7 @@ func (o *observer) index() (dataset.Index, error) {
 			f.Sound.Samples = s.samples.Type()
 		case f.Kind == kindPath && s.values == 0:
 			f.Kind = kindNothing
-		case len(s.texts.Words()) > 0 && s.values >= 2*int64(len(s.texts.Words())): // as in CSV
+		case !s.overflow && len(s.texts.Words()) > 0 && s.values >= 2*int64(len(s.texts.Words())): // as in CSV
 			f.Classes = sorted(s.texts.Words())
 		case number && o.missing(i) && c.Names == nil:
 			f.Missing = c.Key + "_missing"

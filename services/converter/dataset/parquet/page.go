@@ -114,7 +114,8 @@ type chunkReader struct {
 	fixed   bool     // the column's values have a fixed length in rows
 	numbers []uint64 // then the dictionary's, as they lie in rows
 	spans   []span   // otherwise, of values that will be put into rows
-	known   []int32  // the observer's numbers of the dictionary's values
+	known   []int32  // the words' numbers of the dictionary's values
+	codes   []uint16 // of the same as spans
 
 	// Of the decoder:
 	spare   *decoded

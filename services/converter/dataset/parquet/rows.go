@@ -26,6 +26,7 @@ type rowReader struct {
 	decoder  *decoder // nil: pages are decoded when they are needed
 	columns  []*chunkReader
 	observer *observer // nil: nobody learns from the rows
+	words    []*words  // by column; nil: of no text, or none that repeats
 	layout   layout
 	group    int   // the row group at hand, -1 at first
 	left     int64 // rows of it that are still to come
@@ -43,16 +44,17 @@ type rowReader struct {
 	lists  lists
 	levels []byte // of a list
 	values []byte
+	uuid   []byte
 }
 
 func (f *file) rows(columns []planned) *rowReader {
-	r := &rowReader{file: f, group: -1, usual: 1, most: max(minOut, maxExpansion*f.size)}
+	r := &rowReader{file: f, words: make([]*words, len(columns)), group: -1, usual: 1, most: max(minOut, maxExpansion*f.size)}
 	r.layout = layoutOf(len(columns), func(i int) *column { return &columns[i].column })
 	held, unpack := &budget{}, &unpacker{}
 	buffer := min(max(readBuffers/len(f.leaves), readBuffer), 256<<10)
 	for i := range columns {
 		r.columns = append(r.columns, &chunkReader{
-			column: &columns[i], file: f, budget: held, unpack: unpack, in: bufio.NewReaderSize(nil, buffer), decoded: &decoded{}, spare: &decoded{}, ready: make(chan error, 1), fixed: r.layout.form[i] != formLong,
+			column: &columns[i], file: f, budget: held, unpack: unpack, in: bufio.NewReaderSize(nil, buffer), decoded: &decoded{}, spare: &decoded{}, ready: make(chan error, 1), fixed: r.layout.form[i] != formLong && r.layout.form[i] != formCode,
 		})
 		if columns[i].Lists > 0 {
 			r.lists.columns++
@@ -62,12 +64,16 @@ func (f *file) rows(columns []planned) *rowReader {
 }
 
 // Transcode implements dataset.Transcoder.
-func (Reader) Transcode(ctx context.Context, in dataset.File, data io.ReaderAt, rows func(dataset.Rows) error) error {
-	return transcode(ctx, in, data, nil, rows)
+func (Reader) Transcode(ctx context.Context, index dataset.Index, in dataset.File, data io.ReaderAt, rows func(dataset.Rows) error) error {
+	s, err := parseSchema(index)
+	if err != nil {
+		return err
+	}
+	return transcode(ctx, in, data, s.columns(), s.words(), nil, rows)
 }
 
-// transcode reads all rows of a file, and lets o learn from them unless it is nil.
-func transcode(ctx context.Context, in dataset.File, data io.ReaderAt, o *observer, rows func(dataset.Rows) error) error {
+// transcode reads all rows of a file that has the columns, with codes for the words, and lets o learn from them unless it is nil.
+func transcode(ctx context.Context, in dataset.File, data io.ReaderAt, of []column, words []*words, o *observer, rows func(dataset.Rows) error) error {
 	f, err := open(in.Path, data, in.Size)
 	if err != nil {
 		return err
@@ -76,8 +82,13 @@ func transcode(ctx context.Context, in dataset.File, data io.ReaderAt, o *observ
 	if err != nil {
 		return err
 	}
+	for i := range min(len(columns), len(of)) {
+		columns[i].Coded = of[i].Coded
+	}
 	r := f.rows(columns)
-	r.observer = o
+	if r.observer = o; len(words) == len(columns) {
+		r.words = words
+	}
 	return r.ahead(ctx, rows)
 }
 

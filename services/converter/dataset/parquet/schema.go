@@ -142,6 +142,7 @@ type column struct {
 	About    string    `json:"about,omitempty"`
 	Names    []string  `json:"names,omitempty"` // of a Hugging Face ClassLabel, whose values are indices of them
 	Plain    bool      `json:"plain,omitempty"` // Hugging Face's metadata say that it is text, not a class
+	Coded    bool      `json:"coded,omitempty"` // there are codes for its values, of a text that has a dictionary in the first file; see words
 }
 
 // planned is a column of one file: how its values are read.
@@ -171,6 +172,8 @@ func (f *file) plan() ([]planned, error) {
 		if len(key) > maxNameBytes {
 			return nil, reject.New(reject.InvalidOptions, "%q has a column whose name has %d bytes, %.40q…; the limit is %d. Rename it.", f.path, len(key), key, maxNameBytes)
 		}
+		c := &p.columns[i]
+		c.Coded = c.Kind == kindText && c.Lists == 0 && len(f.footer.RowGroups) > 0 && f.footer.RowGroups[0].Columns[c.node.leaf].MetaData.Dictionary > 0
 	}
 	return p.columns, nil
 }

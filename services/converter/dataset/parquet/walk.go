@@ -8,6 +8,7 @@ import (
 // walker reads a row in the neutral form, column by column. It doesn't trust the row.
 type walker struct {
 	layout layout
+	words  [][]word // by column, of those that are coded
 	row    []byte
 	rest   []byte // of row, behind what was read of the values of no fixed length
 
@@ -38,6 +39,19 @@ func (w *walker) start(row []byte) bool {
 // absentAt tells whether the row has no value in a column in no list.
 func (w *walker) absentAt(column int) bool { return w.row[1+column>>3]>>(column&7)&1 != 0 }
 
+// word is what the code of a column stands for, nil if it has none.
+func (w *walker) word(column int) *word {
+	words := w.words[column]
+	if words == nil {
+		return nil
+	}
+	code := int(binary.LittleEndian.Uint16(w.row[w.layout.at[column]:]))
+	if code == 0 || code >= len(words) {
+		return nil
+	}
+	return &words[code]
+}
+
 // next reads a column, of which i is the number. Those of no fixed length must be read in their order. It returns false if the row isn't what Transcode makes.
 func (w *walker) next(c *column, i int) bool {
 	if c.Lists > 0 {
@@ -55,6 +69,14 @@ func (w *walker) next(c *column, i int) bool {
 		w.int = int64(binary.LittleEndian.Uint64(at)) //nolint:gosec // two's complement
 	case formFloat:
 		w.float = math.Float32frombits(binary.LittleEndian.Uint32(at))
+	case formCode:
+		code := int(binary.LittleEndian.Uint16(at))
+		if code >= len(w.words[i]) {
+			return false
+		}
+		if w.value = w.words[i][code].text; code == 0 && !w.missing {
+			return w.bytes()
+		}
 	default:
 		if w.value = nil; !w.missing {
 			return w.bytes()
