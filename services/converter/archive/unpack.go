@@ -12,21 +12,6 @@ import (
 // The zero value is ready.
 type Unpacker struct{ inflate inflate.Reader }
 
-// Stored returns the data of an entry where they lie in its extent, or nil if they are packed. The errors are Unpack's.
-func Stored(e *Entry, extent []byte) ([]byte, error) {
-	switch e.Method {
-	case Raw:
-		return extent[:e.Size], nil
-	case ZipStored:
-		data, err := localData(e, extent)
-		if err == nil {
-			err = checkSum(data, e)
-		}
-		return data, err
-	}
-	return nil, nil
-}
-
 // Unpack fills dst, which must have e.Size bytes, with the data of an entry whose extent was read
 // from the source. Data that don't fit the directory's size or checksum give a *reject.File.
 func (u *Unpacker) Unpack(dst []byte, e *Entry, extent []byte) error {
@@ -43,11 +28,7 @@ func (u *Unpacker) Unpack(dst []byte, e *Entry, extent []byte) error {
 	} else if err := u.deflated(dst, e, data); err != nil {
 		return err
 	}
-	return checkSum(dst, e)
-}
-
-func checkSum(data []byte, e *Entry) error {
-	if crc32.ChecksumIEEE(data) != e.CRC32 {
+	if crc32.ChecksumIEEE(dst) != e.CRC32 {
 		return reject.NewFile(e.Path, reject.CorruptEntry, "the entry's checksum doesn't match its data")
 	}
 	return nil

@@ -571,36 +571,3 @@ func (f failing) ReadAt(context.Context, []byte, int64) error { return f.err }
 type brokenSink struct{ err error }
 
 func (s brokenSink) Put(context.Context, convert.MetadataFile, string) error { return s.err }
-
-// A file that is cut short while it is converted is no reason to crash, nor to take what is missing for zeros.
-func TestSourceCutShort(t *testing.T) {
-	files := pictures(t, "", 2, 2000)
-	for name, data := range map[string][]byte{"stored zip": zipOf(t, zip.Store, files), "deflated zip": zipOf(t, zip.Deflate, files), "tar": tarOf(t, files)} {
-		for _, left := range []int{len(data) / 2, len(data) - 1, 0} {
-			t.Run(fmt.Sprintf("%s, %d", name, left), func(t *testing.T) {
-				dir := t.TempDir()
-				path := filepath.Join(dir, "source")
-				if err := os.WriteFile(path, data, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				src, err := source.OpenFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer src.Close()
-				plan, err := convert.MakePlan(t.Context(), src, convert.DefaultOptions("cut"), dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer plan.Close()
-				if err := os.Truncate(path, int64(left)); err != nil {
-					t.Fatal(err)
-				}
-				_, err = convert.RunTask(t.Context(), convert.Task{Plan: plan, Source: src, Scratch: dir, Sink: convert.DirSink{Dir: dir}})
-				if !errors.Is(err, source.ErrChanged) {
-					t.Errorf("%v, want that the source has changed", err)
-				}
-			})
-		}
-	}
-}

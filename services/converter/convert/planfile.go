@@ -203,7 +203,6 @@ type taskChunk struct {
 	off, size int64
 	spilled   bool
 	records   []taskRecord
-	view      []byte // of the source, if it is looked at
 }
 
 // readWindow reads a window's section.

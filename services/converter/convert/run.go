@@ -132,7 +132,6 @@ type runner struct {
 	planned *PlannedTask
 	reader  dataset.Reader
 	spill   source.Source
-	views   source.Viewer // the source, if it can be looked at
 	shards  []*shard
 
 	rowsWith int64 // how many rows of tables belong to a record that is a file
@@ -146,7 +145,6 @@ func (r *runner) run(ctx context.Context) (*TaskResult, error) {
 		return nil, err
 	}
 	r.rowsWith = rowsWith(r.reader)
-	r.views, _ = r.Source.(source.Viewer)
 	var bytes int64
 	for i := range r.planned.Shards {
 		bytes += r.planned.Shards[i].Bytes
@@ -190,9 +188,6 @@ func (r *runner) encode(ctx context.Context) error {
 			w.body.unpacker = &w.unpacker
 			// Two shards are hashed in half the time, but a worker without a shard does nothing.
 			w.lanes = make([]lane, min(2, max(1, len(r.shards)/workers)))
-			if r.views != nil {
-				return r.views.Guard(func() error { return w.encode(ctx) })
-			}
 			return w.encode(ctx)
 		})
 	}

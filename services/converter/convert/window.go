@@ -3,7 +3,6 @@ package convert
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -24,7 +23,6 @@ const (
 type openWindow struct {
 	chunks  []taskChunk
 	data    []byte
-	views   source.Viewer // that looks at chunks where they lie; nil: none does
 	batches atomic.Int32  // that aren't through
 	buffers chan<- []byte // takes data back
 }
@@ -52,24 +50,11 @@ type recordRef struct {
 }
 
 // release gives the batch back, once it is through, and its window after the last one's.
-func (b *batch) release() (err error) {
+func (b *batch) release() {
 	if b.window.batches.Add(-1) == 0 {
-		err = b.window.forget()
 		b.window.buffers <- b.window.data // never blocks, nor does the other
 	}
 	b.free <- b
-	return err
-}
-
-// forget ends the views.
-func (w *openWindow) forget() error {
-	var errs []error
-	for i := range w.chunks {
-		if view := w.chunks[i].view; view != nil {
-			errs = append(errs, w.views.Forget(view))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // readWindows reads one window after the other into free buffers.
@@ -134,9 +119,7 @@ func (r *runner) dealWindows(ctx context.Context, windows <-chan *openWindow, ou
 			b.deal(&rng, bySplit, dealt, len(r.shards))
 			if !out.add(b) {
 				r.bytes.Add(b.gaps)
-				if err := b.release(); err != nil {
-					return err
-				}
+				b.release()
 			}
 		}
 		for _, c := range w.chunks {
@@ -194,9 +177,9 @@ func (r *taskRecord) extent() int64 {
 }
 
 // read fetches the window's chunks, several at once. Chunks that are neighbours in the source are fetched as one.
-// Files in a source that is near are looked at where they lie, and blocks in it are only announced.
+// Of a source that is near, chunks are only announced, unless the records are so short that reading each by itself costs more than the copy.
 func (w *openWindow) read(ctx context.Context, r *runner) error {
-	const maxRead = 8 << 20
+	const maxRead, longRecord = 8 << 20, 16 << 10
 	var far []*taskChunk
 	var size int64
 	for i := range w.chunks {
@@ -204,19 +187,8 @@ func (w *openWindow) read(ctx context.Context, r *runner) error {
 		for j := range c.records {
 			c.records[j].source = r.sourceOf(c)
 		}
-		switch near, ok := r.sourceOf(c).(source.Prefetcher); {
-		case ok && c.records[0].rows > 0:
+		if near, ok := r.sourceOf(c).(source.Prefetcher); ok && (c.records[0].rows > 0 || c.size >= longRecord*int64(len(c.records))) {
 			near.Prefetch(c.off, c.size)
-			continue
-		case r.views != nil && !c.spilled:
-			var err error
-			if c.view, err = r.views.View(c.off, c.size); err != nil {
-				return err
-			}
-			if err = c.setData(c.view); err != nil {
-				return err
-			}
-			w.views = r.views
 			continue
 		}
 		far = append(far, c)

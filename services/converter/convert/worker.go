@@ -21,6 +21,7 @@ type worker struct {
 	unpacker archive.Unpacker
 	turns    *turns
 	lanes    []lane // one or two
+	extent   []byte // of the record at hand, if it isn't in the window
 	ahead    int    // see batch.touch
 	body     body   // of the record at hand
 
@@ -112,16 +113,15 @@ func (b *body) Part(i int) (string, []byte, error) {
 		e = &b.record.more[i-1]
 		extent = extent[e.Offset-b.record.entry.Offset:]
 	}
-	extent = extent[:min(int64(len(extent)), e.Extent)]
-	if data, err := archive.Stored(e, extent); data != nil || err != nil {
-		b.note(data)
-		return e.Path, data, err
+	if e.Method == archive.Raw {
+		b.note(extent[:e.Size])
+		return e.Path, extent[:e.Size], nil
 	}
 	if int64(cap(b.buf)) < e.Size || cap(b.buf) > keepBytes && e.Size < keepBytes {
 		b.buf = make([]byte, max(e.Size, flushBytes))
 	}
 	b.buf = b.buf[:e.Size]
-	err := b.unpacker.Unpack(b.buf, e, extent)
+	err := b.unpacker.Unpack(b.buf, e, extent[:min(int64(len(extent)), e.Extent)])
 	b.note(b.buf)
 	return e.Path, b.buf, err
 }
@@ -139,7 +139,7 @@ func (w *worker) encode(ctx context.Context) error {
 				l.records = l.batch.records[l.shard]
 			}
 			taken = true
-			if err := w.fill(l); err != nil {
+			if err := w.fill(ctx, l); err != nil {
 				return err
 			}
 		}
@@ -153,7 +153,7 @@ func (w *worker) encode(ctx context.Context) error {
 }
 
 // fill encodes records until a lane's buffer is full.
-func (w *worker) fill(l *lane) error {
+func (w *worker) fill(ctx context.Context, l *lane) error {
 	b := l.batch
 	for n := 0; len(l.records) > 0 && len(l.buf) < flushBytes; n++ {
 		if n%rowsAhead == 0 {
@@ -168,7 +168,10 @@ func (w *worker) fill(l *lane) error {
 			w.body.row = rec.data[ref.start:ref.end:ref.end]
 			item.Index, item.Row = int(ref.row), rec.firstRow+int64(ref.row)
 		} else {
-			w.body.extent = rec.data
+			var err error
+			if w.body.extent, err = w.extentOf(ctx, rec); err != nil {
+				return err
+			}
 		}
 		if err := w.encodeOne(l, item); err != nil {
 			return err
@@ -242,6 +245,19 @@ func (w *worker) leaveOut(s *shard, item dataset.Item, rec *taskRecord, left *re
 	return nil
 }
 
+// extentOf returns the bytes of a record's files: a part of the window, or read now if the source is near and the window wasn't.
+func (w *worker) extentOf(ctx context.Context, rec *taskRecord) ([]byte, error) {
+	if rec.data != nil {
+		return rec.data, nil
+	}
+	size := rec.extent()
+	if int64(cap(w.extent)) < size || cap(w.extent) > keepBytes && size < keepBytes {
+		w.extent = make([]byte, max(size, flushBytes))
+	}
+	w.extent = w.extent[:size]
+	return w.extent, rec.source.ReadAt(ctx, w.extent, rec.entry.Offset)
+}
+
 // flush hashes and writes what the lanes hold, and gives back the turns that are done.
 func (w *worker) flush() error {
 	w.examples.Add(w.made)
@@ -271,9 +287,7 @@ func (w *worker) flush() error {
 			l.taken = false
 			if w.turns.done(l.turn) {
 				w.bytes.Add(l.batch.gaps)
-				if err := l.batch.release(); err != nil {
-					return err
-				}
+				l.batch.release()
 			}
 		}
 	}

@@ -30,27 +30,14 @@ type Prefetcher interface {
 	Prefetch(off, n int64)
 }
 
-// Viewer is a Source whose bytes can be looked at where they lie, without a copy.
-type Viewer interface {
-	Source
-	// View returns n bytes from off. They must not be written to, and are gone when the source is closed.
-	View(off, n int64) ([]byte, error)
-	// Forget says that a view won't be looked at any more, so that it takes no memory. ErrChanged tells that what was seen may be wrong.
-	Forget(view []byte) error
-	// Guard calls a function that looks at views, in its own goroutine only, and returns its error, or that of reading the bytes, which
-	// may fail at any look: ErrChanged if they were cut off.
-	Guard(look func() error) error
-}
-
 // ErrChanged reports that the object is no longer the one that was pinned: it was replaced or
 // deleted. Trying again cannot help.
 var ErrChanged = errors.New("the source object was replaced or deleted while it was read")
 
 // File is a Source over a file on disk.
 type File struct {
-	f       *os.File
-	size    int64
-	mapping mapping
+	f    *os.File
+	size int64
 }
 
 // OpenFile opens the named file. The caller closes it.
@@ -88,4 +75,4 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) error {
 }
 
 // Close closes the file.
-func (f *File) Close() error { return errors.Join(f.unmap(), f.f.Close()) }
+func (f *File) Close() error { return f.f.Close() }
