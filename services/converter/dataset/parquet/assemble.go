@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -165,22 +166,22 @@ func (r *rowReader) assemble(b *batch, n int) (int, error) {
 	if r.lists.columns > 0 {
 		r.lists.measure(r.sizes)
 	}
-	bytes := 0
+	full := 0 // bytes
 	for i, size := range r.sizes {
-		if full := size + r.layout.codes; full > dataset.MaxRowBytes {
+		if most := size + r.layout.codes; most > dataset.MaxRowBytes {
 			if i == 0 {
-				return 1, r.leaveOut(b, full)
+				return 1, r.leaveOut(b, most)
 			}
 			n = i
 			break
 		}
-		if bytes += size; b.size+bytes >= batchBytes {
+		if full += size; b.size+full >= batchBytes {
 			n = i + 1
 			break
 		}
 	}
-	b.size += bytes
-	labels := r.observer.begin(b, n, bytes)
+	b.size += full
+	labels := r.observer.begin(b, n, full)
 	for i := range r.columns {
 		r.code(i, r.sizes[:n], r.observer.labelsOf(i, labels))
 	}
@@ -220,9 +221,9 @@ func (r *rowReader) assemble(b *batch, n int) (int, error) {
 		}
 	}
 	r.observer.absences(b.Data, r.starts)
-	r.usual = bytes / n
+	r.usual = full / n
 	r.lists.used += n
-	return n, r.count(int64(bytes - n*(r.layout.head-r.layout.codes) + n*len(r.columns)))
+	return n, r.count(int64(full - n*(r.layout.head-r.layout.codes) + n*len(r.columns)))
 }
 
 // measure adds what the lists take to the rows' sizes.
@@ -273,22 +274,49 @@ func (r *chunkReader) present(i int) bool {
 
 // measure finds the next values, one a row, and adds what they take to the rows' sizes.
 func (r *chunkReader) measure(sizes []int) {
-	r.spans = sized(r.spans, len(sizes))
+	n := len(sizes)
+	r.spans = sized(r.spans, n)
+	switch whole := r.whole(n); {
+	case whole && r.indexed && r.dictionary.width < 0:
+		offsets, prefix := r.dictionary.offsets, r.dictionary.prefix
+		for i, index := range r.indices[r.v : r.v+n] {
+			r.spans[i] = span{offsets[index] + prefix, offsets[index+1]}
+		}
+	case whole && !r.indexed && r.values.width < 0:
+		start := r.values.offsets[r.v]
+		for i, end := range r.values.offsets[r.v+1 : r.v+1+n] {
+			r.spans[i] = span{start + r.values.prefix, end}
+			start = end
+		}
+	default:
+		r.someSpans()
+		for i, s := range r.spans {
+			if s.start <= s.end {
+				sizes[i] += r.taken(s)
+			}
+		}
+		return
+	}
+	for i, s := range r.spans {
+		size := s.end - s.start
+		sizes[i] += uvarintSize(size) + int(size)
+	}
+}
+
+// someSpans finds the next values, of which some may be missing.
+func (r *chunkReader) someSpans() {
 	v := r.v
 	for i := range r.spans {
-		if !r.present(r.i + i) {
+		switch {
+		case !r.present(r.i + i):
 			r.spans[i] = span{math.MaxUint32, 0}
 			continue
-		}
-		var s span
-		if r.indexed {
-			s = r.dictionary.span(int(r.indices[v]))
-		} else {
-			s = r.values.span(v)
+		case r.indexed:
+			r.spans[i] = r.dictionary.span(int(r.indices[v]))
+		default:
+			r.spans[i] = r.values.span(v)
 		}
 		v++
-		r.spans[i] = s
-		sizes[i] += r.taken(s)
 	}
 }
 
@@ -359,51 +387,87 @@ func (r *rowReader) missing(data []byte, row, column int) {
 	data[r.starts[row]+1+column>>3] |= 1 << (column & 7)
 }
 
+// whole tells whether each of the next n entries of the page has a value. The column lies in no list.
+func (r *chunkReader) whole(n int) bool {
+	highest := r.column.node.maxDef
+	return highest == 0 || bytes.Count(r.def[r.i:r.i+n], []byte{highest}) == n
+}
+
 // numbers writes a column of values of fixed length.
 func (r *rowReader) numbers(data []byte, column int) {
 	c, at, width := r.columns[column], r.layout.at[column], r.layout.form[column].width()
-	convert := &c.column.convert
-	required := c.column.node.maxDef == 0
-	switch {
-	case required && !c.indexed && convert.same && width == 8 && convert.width == 8:
+	convert, n := &c.column.convert, len(r.starts)
+	switch whole := c.whole(n); {
+	case !whole:
+		r.someNumbers(data, column)
+		return
+	case c.indexed:
+		for i, index := range c.indices[c.v : c.v+n] {
+			put(data[r.starts[i]+at:], width, c.numbers[index])
+		}
+	case convert.same && width == 8 && convert.width == 8:
 		from := c.values.data[8*c.v:]
 		for _, start := range r.starts {
 			binary.LittleEndian.PutUint64(data[start+at:], binary.LittleEndian.Uint64(from))
 			from = from[8:]
 		}
-		c.v += len(r.starts)
-	case required && !c.indexed && convert.double:
+	case convert.same && width == 4 && convert.width == 4:
+		from := c.values.data[4*c.v:]
+		for _, start := range r.starts {
+			binary.LittleEndian.PutUint32(data[start+at:], binary.LittleEndian.Uint32(from))
+			from = from[4:]
+		}
+	case convert.double:
 		from := c.values.data[8*c.v:]
 		for _, start := range r.starts {
 			v := math.Float32bits(float32(math.Float64frombits(binary.LittleEndian.Uint64(from))))
 			binary.LittleEndian.PutUint32(data[start+at:], v)
 			from = from[8:]
 		}
-		c.v += len(r.starts)
+	case c.values.width == 0:
+		for i, start := range r.starts {
+			v := c.v + i
+			data[start+at] = c.values.data[v>>3] >> (v & 7) & 1
+		}
 	default:
 		for i, start := range r.starts {
-			value := uint64(0)
-			switch {
-			case !c.present(c.i + i):
-				r.missing(data, i, column)
-			case c.indexed:
-				value = c.numbers[c.indices[c.v]]
-				c.v++
-			default:
-				value = convert.bits(c.values.at(c.v))
-				c.v++
-			}
-			switch to := data[start+at:]; width {
-			case 8:
-				binary.LittleEndian.PutUint64(to, value)
-			case 4:
-				binary.LittleEndian.PutUint32(to, uint32(value)) //nolint:gosec // all that it has
-			default:
-				to[0] = byte(value) //nolint:gosec // 0 or 1
-			}
+			put(data[start+at:], width, convert.bits(c.values.at(c.v+i)))
 		}
 	}
+	c.v += n
+	c.i += n
+}
+
+// someNumbers writes a column of which some have no value.
+func (r *rowReader) someNumbers(data []byte, column int) {
+	c, at, width := r.columns[column], r.layout.at[column], r.layout.form[column].width()
+	for i, start := range r.starts {
+		value := uint64(0)
+		switch {
+		case !c.present(c.i + i):
+			r.missing(data, i, column)
+		case c.indexed:
+			value = c.numbers[c.indices[c.v]]
+			c.v++
+		default:
+			value = c.column.convert.bits(c.values.at(c.v))
+			c.v++
+		}
+		put(data[start+at:], width, value)
+	}
 	c.i += len(r.starts)
+}
+
+// put writes a value of fixed length.
+func put(to []byte, width int, value uint64) {
+	switch width {
+	case 8:
+		binary.LittleEndian.PutUint64(to, value)
+	case 4:
+		binary.LittleEndian.PutUint32(to, uint32(value)) //nolint:gosec // all that it has
+	default:
+		to[0] = byte(value) //nolint:gosec // 0 or 1
+	}
 }
 
 // list appends the values of a column in lists, which may go on in further pages. Those that are too long are only counted.

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -368,12 +369,7 @@ func (r *chunkReader) decode(p *decoded, data []byte, levels int, enc format.Enc
 	p.n, p.i, p.v = levels, 0, 0
 	values := levels
 	if max := r.column.node.maxDef; max > 0 {
-		values = 0
-		for _, d := range p.def {
-			if d == max {
-				values++
-			}
-		}
+		values = bytes.Count(p.def, []byte{max})
 	}
 	width := r.column.convert.width
 	//lint:ignore SA1019 Old writers use it.
