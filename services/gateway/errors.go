@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
-	"regexp"
+	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
@@ -15,8 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 var errorJSON = protojson.MarshalOptions{EmitUnpopulated: true}
@@ -63,7 +61,7 @@ func (u *Unit) publicStatus(r *http.Request, err error) *status.Status {
 	unavailable := errorsv1.ErrorReason_DEPENDENCY_UNAVAILABLE
 	switch st.Code() {
 	case codes.InvalidArgument:
-		return status.Convert(apierror.New(st.Code(), errorsv1.ErrorReason_FIELD_INVALID, explain(st.Message()), fieldOf(st.Message())...))
+		return status.Convert(inputError(r, st.Message()))
 	case codes.Unavailable:
 		u.log.Warn("a service is not reachable", zap.String("path", r.URL.Path), zap.Error(err))
 		return status.Convert(apierror.New(st.Code(), unavailable, "A part of Trainyard is not reachable now; try again in a moment."))
@@ -80,52 +78,16 @@ func (u *Unit) publicStatus(r *http.Request, err error) *status.Status {
 	}
 }
 
-// The protobuf library parts "proto:" from the text by a space or, at random, by U+00A0.
-var protoError = regexp.MustCompile(`^proto:[ \x{a0}]*(?:syntax error )?(?:\(line (\d+):(\d+)\): )?(.*)$`)
-
-var fieldError = regexp.MustCompile(`invalid value for (\w+) field (\w+):`)
-
-// fieldOf is the fact that says which field the JSON decoder couldn't read, if it said.
-func fieldOf(message string) []string {
-	if m := fieldError.FindStringSubmatch(message); m != nil {
-		return []string{"field", m[2]}
+// inputError is what a decoder told by its text, or says what can be said of a request that no decoder of ours refused.
+func inputError(r *http.Request, text string) error {
+	var fault fieldError
+	if json.Unmarshal([]byte(text), &fault) == nil && fault.Message != "" {
+		return &fault
 	}
-	return nil
-}
-
-// choices names the values of the enum that the JSON decoder couldn't read: its texts don't. Enums of one field name in several messages
-// differ, so all of their values are named.
-func choices(message string) string {
-	m := fieldError.FindStringSubmatch(message)
-	if m == nil || m[1] != "enum" {
-		return ""
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return wrong("query", "%v; write it as name=value&name=value, with %% as %%25, & as %%26 and ; as %%3B", err)
 	}
-	var enums []string
-	protoregistry.GlobalTypes.RangeMessages(func(t protoreflect.MessageType) bool {
-		if field := t.Descriptor().Fields().ByJSONName(m[2]); field != nil && field.Enum() != nil && strings.HasPrefix(string(t.Descriptor().FullName()), "trainyard.") {
-			enums = append(enums, apierror.EnumNames(field.Enum()))
-		}
-		return true
-	})
-	slices.Sort(enums)
-	return strings.Join(slices.Compact(enums), ", ")
-}
-
-// explain makes what the JSON decoder says fit for whoever wrote the request.
-func explain(message string) string {
-	hint := "; /openapi.json describes what is expected."
-	m := protoError.FindStringSubmatch(message)
-	if values := choices(message); values != "" {
-		hint = "; it can be " + values + hint
-	}
-	switch {
-	case m == nil:
-		return "The request is not valid: " + message + hint
-	case m[1] == "":
-		return "The request is not valid: " + m[3] + hint
-	default:
-		return "The request is not valid: " + m[3] + " at line " + m[1] + ", column " + m[2] + hint
-	}
+	return apierror.New(codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, "The request is not valid: "+text+"; /openapi.json describes what is expected.")
 }
 
 // routingError answers for paths and methods that no rpc has.

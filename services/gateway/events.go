@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"github.com/tmaxmax/go-sse"
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
 	notificationv1 "github.com/trainyard/trainyard/gen/trainyard/notification/v1"
@@ -50,14 +52,16 @@ func (e *eventStreams) close() { e.closeAll() }
 
 func (e *eventStreams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u := e.unit
-	query := r.URL.Query()
-	for key := range query {
-		if key != "cursor" && key != "resource" {
-			u.writeError(w, r, status.Errorf(codes.InvalidArgument, "unknown query parameter %q", key))
-			return
-		}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		u.writeError(w, r, status.Error(codes.InvalidArgument, err.Error()))
+		return
 	}
-	req := &notificationv1.WatchEventsRequest{Cursor: query.Get("cursor"), Resource: query.Get("resource")}
+	req := &notificationv1.WatchEventsRequest{}
+	if err := (strictParser{}).Parse(req, query, utilities.NewDoubleArray(nil)); err != nil {
+		u.writeError(w, r, err)
+		return
+	}
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		req.Cursor = last // A browser that reconnects uses the address it began with.
 	}
@@ -72,7 +76,7 @@ func (e *eventStreams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(e.closing, cancel)()
-	ctx, err := runtime.AnnotateContext(ctx, e.rest, r, notificationv1.NotificationService_WatchEvents_FullMethodName)
+	ctx, err = runtime.AnnotateContext(ctx, e.rest, r, notificationv1.NotificationService_WatchEvents_FullMethodName)
 	if err != nil {
 		u.writeError(w, r, err)
 		return

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/trainyard/trainyard/gen/openapi"
@@ -32,7 +33,7 @@ func (u *Unit) handler(ctx context.Context, deps Deps) (http.Handler, error) {
 	u.watches = newEventStreams(u, rest, deps.Notification)
 
 	mux := http.NewServeMux()
-	mux.Handle("/v1/", u.deadline(rest))
+	mux.Handle("/v1/", u.readable(u.deadline(rest)))
 	mux.HandleFunc("/v1/events:watch", u.only(u.watches.ServeHTTP, http.MethodGet))
 	mux.HandleFunc("/session", u.only(sessions.ServeHTTP, http.MethodPost, http.MethodDelete))
 	mux.HandleFunc("/openapi.json", u.only(func(w http.ResponseWriter, _ *http.Request) {
@@ -66,6 +67,17 @@ func (u *Unit) deadline(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), u.cfg.UpstreamTimeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// readable refuses a path that no message can carry; paths hold the names of resources.
+func (u *Unit) readable(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !utf8.ValidString(r.URL.Path) {
+			u.writeError(w, r, wrong("path", "it is not text in UTF-8; encode it so"))
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -3,21 +3,14 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
-	"sync"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
 	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
 	notificationv1 "github.com/trainyard/trainyard/gen/trainyard/notification/v1"
 	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 var resourceJSON = protojson.MarshalOptions{EmitUnpopulated: true}
@@ -34,7 +27,7 @@ func (u *Unit) newREST(ctx context.Context, deps Deps) (*runtime.ServeMux, error
 	strictQueries()
 	nothing := func(string) (string, bool) { return "", false }
 	mux := runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{MarshalOptions: resourceJSON}), // Unknown fields are refused.
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonBodies{&runtime.JSONPb{MarshalOptions: resourceJSON}}),
 		runtime.WithIncomingHeaderMatcher(func(key string) (string, bool) {
 			name, ok := forwarded[key]
 			return name, ok
@@ -58,36 +51,4 @@ func (u *Unit) newREST(ctx context.Context, deps Deps) (*runtime.ServeMux, error
 		trainingv1.RegisterModelServiceHandlerClient(ctx, mux, trainingv1.NewModelServiceClient(deps.Training)),
 		notificationv1.RegisterNotificationServiceHandlerClient(ctx, mux, notificationv1.NewNotificationServiceClient(deps.Notification)),
 	)
-}
-
-// strictQueries has query parameters refused that no field of the request bears; grpc-gateway leaves them out in silence. Its
-// parser is one for the whole process.
-var strictQueries = sync.OnceFunc(func() { runtime.SetQueryParameterParser(strictParser{})(nil) })
-
-type strictParser struct{ runtime.DefaultQueryParser }
-
-func (p strictParser) Parse(target proto.Message, values url.Values, filter *utilities.DoubleArray) error {
-	for key := range values {
-		if !hasField(target.ProtoReflect().Descriptor(), key) {
-			return fmt.Errorf("unknown query parameter %q", key)
-		}
-	}
-	return p.DefaultQueryParser.Parse(target, values, filter)
-}
-
-// hasField tells whether a dotted path, or a map entry such as `labels[key]`, names a field.
-func hasField(message protoreflect.MessageDescriptor, path string) bool {
-	name, rest, nested := strings.Cut(path, ".")
-	name, _, _ = strings.Cut(name, "[")
-	field := message.Fields().ByJSONName(name)
-	if field == nil {
-		field = message.Fields().ByTextName(name)
-	}
-	if field == nil {
-		return false
-	}
-	if !nested || field.IsMap() {
-		return true
-	}
-	return field.Message() != nil && hasField(field.Message(), rest)
 }

@@ -10,39 +10,52 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // Domain stands in every ErrorInfo.
 const Domain = "trainyard.dev"
 
-// New makes a status error. The message says what happened and how to mend it; facts are key, value, key, value, ….
+// New makes a status error. The message says what happened and how to mend it; facts are key, value, key, value, …. An INVALID_ARGUMENT
+// that names its field bears a BadRequest as well, for clients that know only Google's details.
 func New(code codes.Code, reason errorsv1.ErrorReason, message string, facts ...string) error {
+	message = valid(message) // A string of a request may be quoted in it, and protobuf carries only UTF-8.
 	metadata := make(map[string]string, len(facts)/2)
 	for i := 0; i+1 < len(facts); i += 2 {
-		metadata[facts[i]] = facts[i+1]
+		metadata[facts[i]] = valid(facts[i+1])
 	}
-	st, err := status.New(code, message).WithDetails(&errdetails.ErrorInfo{
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
 		Reason:   reason.String(),
 		Domain:   Domain,
 		Metadata: metadata,
-	})
+	}}
+	if field := metadata["field"]; field != "" && code == codes.InvalidArgument {
+		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+			{Field: field, Description: message, Reason: reason.String()},
+		}})
+	}
+	st, err := status.New(code, message).WithDetails(details...)
 	if err != nil {
 		return status.Error(code, message)
 	}
 	return st.Err()
 }
 
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
 // Invalid makes an INVALID_ARGUMENT error that names the field.
 func Invalid(field, message string) error {
 	return New(codes.InvalidArgument, errorsv1.ErrorReason_FIELD_INVALID, message, "field", field)
 }
 
-// EnumNames lists the values of an enum for a message.
+// EnumNames lists the values of an enum for a message, without the one that says it is not set.
 func EnumNames(enum protoreflect.EnumDescriptor) string {
 	var names []string
 	for i := range enum.Values().Len() {
-		names = append(names, string(enum.Values().Get(i).Name()))
+		if value := enum.Values().Get(i); value.Number() != 0 || !strings.HasSuffix(string(value.Name()), "_UNSPECIFIED") {
+			names = append(names, string(value.Name()))
+		}
 	}
 	return strings.Join(names, ", ")
 }

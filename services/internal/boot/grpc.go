@@ -3,9 +3,11 @@ package boot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"buf.build/go/protovalidate"
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
@@ -23,6 +25,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 const (
@@ -161,13 +164,55 @@ func validate(validator protovalidate.Validator, req any) error {
 	if errors.As(err, &invalid) && len(invalid.Violations) > 0 {
 		first := invalid.Violations[0]
 		field := protovalidate.FieldPathString(first.Proto.GetField())
-		message := field + ": " + first.Proto.GetMessage()
-		if first.FieldDescriptor != nil && first.FieldDescriptor.Enum() != nil {
-			message += ": " + apierror.EnumNames(first.FieldDescriptor.Enum())
-		}
-		return apierror.Invalid(field, message+".")
+		return apierror.Invalid(field, field+": "+first.Proto.GetMessage()+"; "+remedy(message.ProtoReflect().Descriptor(), first)+".")
 	}
 	return err
+}
+
+// remedy says how to mend what a rule found.
+func remedy(message protoreflect.MessageDescriptor, violation *protovalidate.Violation) string {
+	if field := fieldOf(message, violation); field != nil && field.Enum() != nil {
+		return "use one of " + apierror.EnumNames(field.Enum())
+	}
+	value := violation.FieldValue
+	var rule protoreflect.Name
+	if violation.RuleDescriptor != nil {
+		rule = violation.RuleDescriptor.Name()
+	}
+	switch rule {
+	case "required", "min_len", "min_bytes", "min_items", "min_pairs":
+		return "give it"
+	case "max_len":
+		return fmt.Sprintf("it has %d, so shorten it", utf8.RuneCountInString(value.String()))
+	case "max_bytes":
+		return fmt.Sprintf("it has %d, so shorten it", len(value.String()))
+	case "max_items":
+		return fmt.Sprintf("it has %d, so leave some out", value.List().Len())
+	case "max_pairs":
+		return fmt.Sprintf("it has %d, so leave some out", value.Map().Len())
+	case "unique":
+		return "name each only once"
+	}
+	switch given := value.Interface().(type) {
+	case string:
+		return fmt.Sprintf("%.80q is not", given)
+	case int32, int64, uint32, uint64, float32, float64:
+		return fmt.Sprintf("%v is not", given)
+	}
+	return "change it so"
+}
+
+// fieldOf gives the field that a violation is of, or nil; the violation itself doesn't for an element of a list or a map.
+func fieldOf(message protoreflect.MessageDescriptor, violation *protovalidate.Violation) protoreflect.FieldDescriptor {
+	var field protoreflect.FieldDescriptor
+	for _, element := range violation.Proto.GetField().GetElements() {
+		field = message.Fields().ByNumber(protoreflect.FieldNumber(element.GetFieldNumber()))
+		if field.IsMap() && element.GetSubscript() != nil {
+			field = field.MapValue()
+		}
+		message = field.Message()
+	}
+	return field
 }
 
 type validatingStream struct {

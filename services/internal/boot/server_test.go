@@ -11,7 +11,9 @@ import (
 
 	converterv1 "github.com/trainyard/trainyard/gen/trainyard/converter/v1"
 	errorsv1 "github.com/trainyard/trainyard/gen/trainyard/errors/v1"
+	ingestv1 "github.com/trainyard/trainyard/gen/trainyard/ingest/v1"
 	notificationv1 "github.com/trainyard/trainyard/gen/trainyard/notification/v1"
+	trainingv1 "github.com/trainyard/trainyard/gen/trainyard/training/v1"
 	"github.com/trainyard/trainyard/services/internal/apierror"
 	"github.com/trainyard/trainyard/services/internal/auth"
 	"github.com/trainyard/trainyard/services/internal/boot"
@@ -21,12 +23,16 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // service answers as a test says: ListShards by call, WatchEvents with a stream that ends only with its context.
 type service struct {
 	converterv1.UnimplementedConverterServiceServer
+	ingestv1.UnimplementedIngestServiceServer
 	notificationv1.UnimplementedNotificationServiceServer
+	trainingv1.UnimplementedTrainingServiceServer
 	call   func() error
 	run    func(context.Context)
 	closed bool
@@ -35,7 +41,9 @@ type service struct {
 func (s *service) Name() string { return "service" }
 func (s *service) Register(r grpc.ServiceRegistrar) {
 	converterv1.RegisterConverterServiceServer(r, s)
+	ingestv1.RegisterIngestServiceServer(r, s)
 	notificationv1.RegisterNotificationServiceServer(r, s)
+	trainingv1.RegisterTrainingServiceServer(r, s)
 }
 func (s *service) Close() error { s.closed = true; return nil }
 func (s *service) Run(ctx context.Context) error {
@@ -126,11 +134,76 @@ func TestErrorsCrossOnce(t *testing.T) {
 	}
 }
 
+// What breaks a rule is named with its limit and the mend.
 func TestInvalidRequestsNameTheField(t *testing.T) {
 	conn, _, _ := serve(t, &service{call: func() error { return nil }}, time.Second)
-	_, err := converterv1.NewConverterServiceClient(conn).ListShards(t.Context(), &converterv1.ListShardsRequest{Parent: "p", PageSize: -1})
-	if status.Code(err) != codes.InvalidArgument || apierror.Fact(err, "field") != "page_size" || !strings.Contains(err.Error(), "page_size") {
-		t.Errorf("got %v", err)
+	training := func(job *trainingv1.TrainingJob) (string, proto.Message) {
+		return trainingv1.TrainingService_CreateTrainingJob_FullMethodName, &trainingv1.CreateTrainingJobRequest{TrainingJob: job}
+	}
+	job := func(change func(*trainingv1.TrainingJob)) func() (string, proto.Message) {
+		return func() (string, proto.Message) {
+			job := &trainingv1.TrainingJob{Recipe: "recipes/r", DatasetVersion: "datasets/d/versions/1"}
+			change(job)
+			return training(job)
+		}
+	}
+	tags := make(map[string]string)
+	for i := range 41 {
+		tags[fmt.Sprint(i)] = ""
+	}
+	for name, test := range map[string]struct {
+		request        func() (string, proto.Message)
+		field, message string
+	}{
+		"range": {func() (string, proto.Message) {
+			return converterv1.ConverterService_ListShards_FullMethodName, &converterv1.ListShardsRequest{Parent: "p", PageSize: -1}
+		}, "page_size", "must be greater than or equal to 0; -1 is not."},
+		"missing": {func() (string, proto.Message) {
+			return converterv1.ConverterService_ListShards_FullMethodName, &converterv1.ListShardsRequest{}
+		}, "parent", "must be at least 1 characters; give it."},
+		"missing message": {func() (string, proto.Message) { return training(nil) }, "training_job", "value is required; give it."},
+		"length": {
+			func() (string, proto.Message) {
+				return ingestv1.IngestService_CreateDataset_FullMethodName,
+					&ingestv1.CreateDatasetRequest{DatasetId: "d", Dataset: &ingestv1.Dataset{DisplayName: strings.Repeat("ä", 201)}}
+			},
+			"dataset.display_name", "must be at most 200 characters; it has 201, so shorten it.",
+		},
+		"items": {
+			job(func(j *trainingv1.TrainingJob) { j.BaseDatasets = make([]string, 19) }),
+			"training_job.base_datasets", "must contain no more than 18 item(s); it has 19, so leave some out.",
+		},
+		"twice": {
+			job(func(j *trainingv1.TrainingJob) { j.BaseDatasets = []string{"a", "a"} }),
+			"training_job.base_datasets", "repeated value must contain unique items; name each only once.",
+		},
+		"entries": {
+			job(func(j *trainingv1.TrainingJob) { j.Tags = tags }),
+			"training_job.tags", "map must be at most 40 entries; it has 41, so leave some out.",
+		},
+		"enum in a map": {
+			job(func(j *trainingv1.TrainingJob) { j.InputModes = map[string]trainingv1.InputMode{"train": 0} }),
+			`training_job.input_modes["train"]`, "must not be in list [0]; use one of FILE, FAST_FILE, PIPE.",
+		},
+		"enum": {
+			job(func(j *trainingv1.TrainingJob) { j.Resources = &trainingv1.Resources{Distribution: 99} }),
+			"training_job.resources.distribution", "value must be one of the defined enum values; use one of ",
+		},
+		"text": {
+			func() (string, proto.Message) {
+				return ingestv1.IngestService_CreateDataset_FullMethodName, &ingestv1.CreateDatasetRequest{DatasetId: "D"}
+			},
+			"dataset_id", `must be 1 to 63 of a-z, 0-9 and -, begin with a letter and not end in -; "D" is not.`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			method, request := test.request()
+			err := conn.Invoke(t.Context(), method, request, &emptypb.Empty{})
+			if status.Code(err) != codes.InvalidArgument || apierror.Fact(err, "field") != test.field ||
+				!strings.HasPrefix(status.Convert(err).Message(), test.field+": "+test.message) {
+				t.Errorf("got %v of field %q", err, apierror.Fact(err, "field"))
+			}
+		})
 	}
 }
 
