@@ -15,6 +15,7 @@ it.each([
   ["training_job.input_modes.train", "input_modes"],
   ["sweep.training_job.parameters.epochs", "parameters.epochs"],
   ["sweep.parameters.epochs", "sweep.parameters.epochs"],
+  ["resources.instanceCount", "resources.instance_count"],
 ])("%s is the field %s", (path, field) => {
   expect(fieldErrors(refused(path))).toEqual({ [field]: "No." });
 });

@@ -15,9 +15,10 @@ export function fieldErrors(...errors: unknown[]): FieldErrors {
   return found;
 }
 
-/** `sweep.training_job.base_datasets[0]` is the field `base_datasets`. */
+/** `sweep.training_job.base_datasets[0]` is the field `base_datasets`, and so is `baseDatasets[0]`, as JSON that can't be read names it. */
 function fieldOf(path: string): string {
-  const field = path.replace(/^(sweep\.)?training_job\./, "").replace(/\[\d+\].*$/, "");
+  const snake = path.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  const field = snake.replace(/^(sweep\.)?training_job\./, "").replace(/\[\d+\].*$/, "");
   return field.startsWith("input_modes") ? "input_modes" : field;
 }
 
