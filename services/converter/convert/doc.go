@@ -67,15 +67,16 @@
 // each window is a fair sample of the whole source (see dealChunks; by chance alone tasks get too
 // much of one class). A task is so large that the smallest split fills about one shard of
 // Options.ShardBytes in it. Within a window of 64 MiB, records are shuffled and dealt in turn to the
-// task's shards of their split. A dataset smaller than a task is one task, and a split smaller than
+// task's shards of their split; rows in batches of 4 MiB, each with blocks of all of the window's chunks, because rows that lie
+// anywhere in 64 MiB are waited for one by one. A dataset smaller than a task is one task, and a split smaller than
 // ShardBytes is one shard: more files would only be smaller ones.
 //
-// Of rows, a block is dealt as one, so that of a class-sorted table of many tasks a shard's class shares differ by
+// Of rows, a block goes to one task as a whole, so that of a class-sorted table of many tasks a shard's class shares differ by
 // more than chance explains; consecutive records are as mixed as those of files.
 //
 // # Memory
 //
 // Planning takes about 80 bytes an entry and its path, and Options.Limits bounds the entries; what formats note of records is kept on scratch disk. A
-// task holds two windows of 64 MiB, one being read and one being encoded, whatever the size of the source; of a local
-// file with images of some size it holds no window at all. Set GOMEMLIMIT to 200 MiB to stay below 256 MiB.
+// task holds two windows of 64 MiB, one being read and one being encoded, and of rows some batches, whatever the size of the source; of a local
+// file, or the spill, with rows or with images of some size it holds no window at all. Set GOMEMLIMIT to 200 MiB to stay below 256 MiB.
 package convert
