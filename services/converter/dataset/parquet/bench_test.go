@@ -124,17 +124,23 @@ func neutral(b *testing.B, data []byte) (all [][]byte, o *observer) {
 		b.Fatal(err)
 	}
 	err = o.transcode(b.Context(), dataset.File{Path: "x", Size: int64(len(data))}, bytes.NewReader(data), func(rows dataset.Rows) error {
-		start := 0
-		for _, end := range rows.Ends {
-			all = append(all, slices.Clone(rows.Data[start:end]))
-			start = end
-		}
+		all = append(all, cloned(rows)...)
 		return nil
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return all, o
+}
+
+// cloned are the rows, each in memory of its own.
+func cloned(rows dataset.Rows) (all [][]byte) {
+	start := 0
+	for _, end := range rows.Ends {
+		all = append(all, slices.Clone(rows.Data[start:end]))
+		start = end
+	}
+	return all
 }
 
 func BenchmarkEncode(b *testing.B) {

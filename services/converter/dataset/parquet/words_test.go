@@ -60,11 +60,7 @@ func TestTextsThatRepeatAreCoded(t *testing.T) {
 		for i, data := range files {
 			in := dataset.File{Path: fmt.Sprint(i), Size: int64(len(data))}
 			err := transcode(in, bytes.NewReader(data), func(rows dataset.Rows) error {
-				start := 0
-				for _, end := range rows.Ends {
-					all = append(all, slices.Clone(rows.Data[start:end]))
-					start = end
-				}
+				all = append(all, cloned(rows)...)
 				return nil
 			})
 			if err != nil {
